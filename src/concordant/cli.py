@@ -1,0 +1,74 @@
+"""``concordant <verb> <what>``: parses, then imports. Nothing heavy is loaded before a command is known.
+
+Exit status: 0 done; 2 the input is wrong (one line says what, which value, and the way out); 130 interrupted.
+The verbs are in ``commands/``, one file for each group; each handler returns an ``Outcome``.
+"""
+
+import argparse
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from concordant import __version__
+from concordant.commands import data_verbs, demo_verbs, evaluate_verbs, model_verbs, serve_verbs, train_verbs
+from concordant.commands.outcome import Outcome, Verbs
+from concordant.errors import UserError
+
+GROUPS = (demo_verbs, serve_verbs, data_verbs, model_verbs, train_verbs, evaluate_verbs)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one line for an error, as everywhere else, instead of a usage block."""
+
+    def error(self, message: str) -> "None":  # type: ignore[override]
+        raise UserError(f"{message}; see '{self.prog} --help'")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line. Imports no room that loads torch, SQL or HTTP."""
+    parser = _Parser(
+        prog="concordant",
+        description="Train language models from human preferences: from people's choices to better models, and round again.",
+    )
+    parser.add_argument("--version", action="version", version=f"concordant {__version__}")
+    verbs: Verbs = parser.add_subparsers(title="verbs", metavar="<verb>", required=True, parser_class=_Parser)
+    for group in GROUPS:
+        group.add(verbs)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        args = build_parser().parse_args(arguments)
+        outcome: Outcome = args.run(args)
+        print(json.dumps(outcome.json) if getattr(args, "json", False) else outcome.text)
+        sys.stdout.flush()
+        return outcome.status
+    except UserError as error:
+        return _say(f"concordant: {error}", 2)
+    except KeyboardInterrupt:
+        return _say("concordant: interrupted; the same command goes on where it stopped", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _say(
+                f"concordant: the disk is full ({error.filename or 'while writing'}); make room and try again",
+                2,
+            )
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return _say(f"concordant: {error.filename}: {error.strerror}; choose a folder that can be written", 2)
+        raise
+
+
+def _say(line: str, status: int) -> int:
+    print(" ".join(line.split()), file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

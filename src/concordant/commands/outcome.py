@@ -1,0 +1,52 @@
+"""What a command hands back to ``cli.main``, and options that several verbs share."""
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    Verbs = argparse._SubParsersAction
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of a command.
+
+    Attributes:
+        text: printed on standard output, unless ``--json`` was given.
+        json: printed on standard output with ``--json``, as one object.
+        status: exit status; other than 0 only where the result itself is a verdict (``doctor``).
+    """
+
+    text: str
+    json: dict[str, Any] = field(default_factory=dict)
+    status: int = 0
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def add_programme(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        default=Path("."),
+        metavar="D",
+        help="the programme's folder (made by 'concordant init'; default: here)",
+    )
+
+
+def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with what differs from the defaults")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help=f"one setting, for example {example}",
+    )

@@ -1,0 +1,5 @@
+from concordant.commands.outcome import Verbs
+
+
+def add(verbs: Verbs) -> None:
+    pass

@@ -1,0 +1,198 @@
+"""Configs: sparse TOML and dotted overrides → one frozen model per stage. An unknown key is an error.
+
+Every default that the paper does not state is chosen here, once, and listed in ``docs/paper-map.md``. What people
+write is TOML; what a run writes back (config.json, resolved) is JSON.
+"""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from concordant.errors import UserError
+
+
+class Section(BaseModel):
+    """Base of every config: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PreferenceModelConfig(Section):
+    """``train pm``: finetuning on comparisons (paper §3.1, A.2)."""
+
+    model: str = Field("smollm2-135m", description="Base model: short name, hub id, or folder of a causal LM.")
+    learning_rate: float = Field(
+        2e-5,
+        gt=0,
+        description="Constant after warm-up, so that a learning curve is a data-scaling curve (A.2).",
+    )
+    warmup_steps: int = Field(10, ge=0, description="Optimiser steps of linear warm-up.")
+    batch_size: int = Field(16, ge=1, description="Comparisons in one optimiser step (Askell et al.: 32).")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay; not stated in the paper.")
+    max_tokens: int = Field(
+        1024,
+        ge=32,
+        description="Context (A.2: 1024; online PM: 2048); longer prompts lose whole turns from the left.",
+    )
+    row_tokens: int = Field(
+        4096, ge=64, description="Most tokens in one forward pass: bounds memory, changes no gradient."
+    )
+    lora_rank: int = Field(
+        0, ge=0, description="0 trains all weights; r > 0 trains LoRA of rank r on all linear layers."
+    )
+    frozen_layers: int = Field(0, ge=0, description="How many lower transformer layers stay as they are.")
+    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    checkpoint_seconds: float = Field(120.0, ge=0, description="Seconds between checkpoints.")
+    seed: int = Field(0, description="Order of the comparisons and initial values of new weights.")
+
+
+class PolicyConfig(Section):
+    """``train policy``: PPO against a preference model (paper §4.1, B.1)."""
+
+    updates: int = Field(16, ge=1, description="Batches of fresh samples.")
+    prompts_per_update: int = Field(8, ge=1, description="Prompts in one batch.")
+    replies_per_prompt: int = Field(4, ge=1, description="Replies to each prompt in one batch; the paper uses 1.")
+    max_new_tokens: int = Field(48, ge=1, description="Reply limit in tokens (paper: 128, robustness runs 32).")
+    max_prompt_tokens: int = Field(512, ge=16, description="Longer prompts lose whole turns from the left.")
+    temperature: float = Field(1.0, gt=0, description="Divides policy and reference logits alike; no top-p (fn. 12).")
+    kl_coef: float = Field(0.001, ge=0, description="λ_KL of the reward r_PM − λ·KL (§4.1).")
+    clip: float = Field(0.2, gt=0, lt=1, description="PPO's ε (B.1).")
+    passes: int = Field(2, ge=1, description="Passes over each batch, K (B.1: 1, 2 or 4).")
+    minibatches: int = Field(2, ge=1, description="Optimiser steps in one pass.")
+    gamma: float = Field(1.0, gt=0, le=1, description="Discount (B.1: 1).")
+    gae_lambda: float = Field(
+        0.95, ge=0, le=1, description="λ of generalised advantage estimation; not stated in the paper."
+    )
+    value_coef: float = Field(0.1, ge=0, description="Weight of the value loss; not stated in the paper.")
+    learning_rate: float = Field(3e-4, gt=0, description="Of the LoRA weights.")
+    value_learning_rate: float = Field(1e-3, gt=0, description="Of the value head.")
+    warmup_updates: int = Field(
+        1, ge=0, description="Updates in which only the value head learns, to start the critic."
+    )
+    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    lora_rank: int = Field(
+        16,
+        ge=1,
+        description="Rank of the LoRA on all linear layers; the reference is the adapter switched off.",
+    )
+    row_tokens: int = Field(
+        4096, ge=64, description="Most tokens in one forward pass: bounds memory, changes no gradient."
+    )
+    checkpoint_seconds: float = Field(60.0, ge=0, description="Seconds between checkpoints.")
+    seed: int = Field(0, description="Prompts, sampling and initial values of new weights.")
+
+
+class SamplingConfig(Section):
+    """How replies that people read are written."""
+
+    max_new_tokens: int = Field(128, ge=1, description="Reply limit in tokens.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature; no top-p (fn. 12).")
+
+
+class CollectConfig(Section):
+    """``serve`` and ``simulate``."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8765, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    helpful_turns: int = Field(4, ge=1, description="Choices in one helpful conversation (paper: about 4).")
+    red_team_turns: int = Field(4, ge=1, description="Choices in one red-team conversation (App. D: 4).")
+    red_team_share: float = Field(0.0, ge=0, le=1, description="Share of new conversations that are red-team work.")
+    cross_model_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of comparisons between two different deployments, where there are several.",
+    )
+
+
+class IterateConfig(Section):
+    """``iterate``: one turn of the online loop (paper §4.5)."""
+
+    conversations: int = Field(
+        60,
+        ge=1,
+        description="Conversations collected from the current deployments, if the store has too few.",
+    )
+    board_conversations: int = Field(
+        40, ge=1, description="Conversations between the new snapshot and the old one, for Elo."
+    )
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="Share of openings kept from the PM, for its accuracy.")
+    workers: int = Field(16, ge=1, description="Simulated workers at once.")
+
+
+class ProgrammeConfig(Section):
+    """``concordant.toml``: everything a programme sets."""
+
+    store: str = Field(
+        "sqlite:///store.sqlite",
+        description="SQLAlchemy URL; a relative SQLite path is taken from the programme's folder.",
+    )
+    model: str = Field("smollm2-135m", description="The first snapshot: short name, hub id, or folder.")
+    seed: int = Field(0, description="Seed of everything drawn at random.")
+    sampling: SamplingConfig = Field(default_factory=lambda: SamplingConfig(), description="Replies people read.")
+    collect: CollectConfig = Field(default_factory=lambda: CollectConfig(), description="The web interface.")
+    pm: PreferenceModelConfig = Field(
+        default_factory=lambda: PreferenceModelConfig(), description="Preference-model training."
+    )
+    policy: PolicyConfig = Field(default_factory=lambda: PolicyConfig(), description="PPO.")
+    iterate: IterateConfig = Field(default_factory=lambda: IterateConfig(), description="The online loop.")
+
+
+C = TypeVar("C", bound=Section)
+
+
+def load_config(kind: type[C], file: Path | None = None, overrides: Iterable[str] = ()) -> C:
+    """A config from its defaults, a TOML file, and ``dotted.key=value`` overrides, the later ones winning.
+
+    Raises:
+        UserError: unreadable file, unknown key, or a value out of its range; the message names key and value.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values = tomllib.loads(file.read_text())
+        except FileNotFoundError:
+            raise UserError(f"config file {file} does not exist") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"config file {file} is not TOML: {error}") from None
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise UserError(f"override {override!r} has no '='; write key=value, for example policy.updates=20")
+        _set(values, key.strip().split("."), _parse(value), override)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_explain(kind, error)) from None
+
+
+def _parse(text: str) -> Any:
+    """A TOML value, or the text itself where it is none: ``lr=2e-5``, ``model=./folder`` and ``model="x"`` all work."""
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def _set(values: dict[str, Any], path: list[str], value: Any, override: str) -> None:
+    for name in path[:-1]:
+        inner = values.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise UserError(f"override {override!r}: {name} is a value and has no keys of its own")
+        values = inner
+    values[path[-1]] = value
+
+
+def _explain(kind: type[Section], error: ValidationError) -> str:
+    """The first problem as one line: key, value, what is allowed."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        section: Any = kind
+        for part in problem["loc"][:-1]:
+            section = section.model_fields[str(part)].annotation
+        return f"unknown key {key!r}; the keys there are {', '.join(section.model_fields)}"
+    return f"{key} is {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"

@@ -1,0 +1,82 @@
+"""A programme's folder: its config, its store, its runs, data sets and models, each in its place.
+
+DIR/concordant.toml   what differs from the defaults
+DIR/store.sqlite      people's choices (or elsewhere, by the store's URL)
+DIR/datasets/         frozen data sets
+DIR/runs/             one folder a run
+DIR/models/           base models, saved once
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from concordant.config import ProgrammeConfig, load_config
+from concordant.errors import UserError
+from concordant.runs import write_whole
+
+_FIRST_CONFIG = """\
+# Only what differs from the defaults stands here; `docs/config.md` lists every key.
+# model = "smollm2-135m"                 # short name, hub id, or folder of a causal LM
+# store = "postgresql+psycopg://…"       # default: store.sqlite beside this file
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """Where a programme's things are."""
+
+    path: Path
+    config: ProgrammeConfig
+
+    @classmethod
+    def init(cls, path: Path, settings: str = _FIRST_CONFIG) -> "Programme":
+        """Make the folder; one that is already a programme is opened and left as it is.
+
+        Raises:
+            UserError: the folder holds something else.
+        """
+        if not (path / "concordant.toml").exists():
+            if path.exists() and any(path.iterdir()):
+                raise UserError(
+                    f"{path} is not empty and is no programme (it has no concordant.toml); choose another folder"
+                )
+            write_whole(path / "concordant.toml", settings)
+        for folder in ("datasets", "runs", "models"):
+            (path / folder).mkdir(exist_ok=True)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path, overrides: Iterable[str] = ()) -> "Programme":
+        """An existing programme.
+
+        Raises:
+            UserError: the folder has no concordant.toml, or it cannot be used.
+        """
+        file = path / "concordant.toml"
+        if not file.exists():
+            raise UserError(
+                f"{path} is no programme (it has no concordant.toml); make one with 'concordant init {path}'"
+            )
+        return cls(path, load_config(ProgrammeConfig, file, overrides))
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the store, with a relative SQLite path resolved against the folder."""
+        url = self.config.store
+        prefix = "sqlite:///"
+        if url.startswith(prefix) and not url.startswith(prefix + "/"):
+            return prefix + str((self.path / url.removeprefix(prefix)).resolve())
+        return url
+
+    @property
+    def datasets(self) -> Path:
+        return self.path / "datasets"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    @property
+    def models(self) -> Path:
+        return self.path / "models"

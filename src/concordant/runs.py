@@ -1,0 +1,202 @@
+"""A run's folder: what was asked (config.json), what happened (metrics.jsonl, samples.jsonl), from what (parents).
+
+Every stage that ends in a model writes one. Files are written whole or not at all; the two logs grow by whole lines,
+and are cut back to the last checkpoint when a killed run goes on, so that no step stands in them twice.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from concordant.errors import UserError
+
+Json = dict[str, Any]
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader, or a crash, meets the old content or the new one and never a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def replace_folder(temporary: Path, final: Path) -> None:
+    """Put a finished folder in place of ``final``, which may exist.
+
+    A crash leaves the old folder, the new one, or, for an instant, the old one under ``.NAME.old``
+    (``recover_folder`` puts it back).
+    """
+    for file in temporary.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+    old = final.with_name(f".{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        os.rename(final, old)
+    os.rename(temporary, final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(final: Path) -> None:
+    """Undo a ``replace_folder`` that was killed between its two renames."""
+    old = final.with_name(f".{final.name}.old")
+    if old.exists() and not final.exists():
+        os.rename(old, final)
+
+
+def read_json(path: Path) -> Json:
+    """Read a JSON object.
+
+    Raises:
+        UserError: the file is absent or not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; is {path.parent} a run's folder?") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not JSON ({error}); the folder is damaged, make the run again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds {type(content).__name__}, not an object; the folder is damaged")
+    return content
+
+
+def read_jsonl(path: Path) -> Iterator[Json]:
+    """The rows of a JSON-lines file; a last line that a crash cut short is left out."""
+    if not path.exists():
+        return
+    with path.open() as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's folder. ``name`` is its id in lineage records."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @classmethod
+    def begin(cls, path: Path, kind: str, config: Mapping[str, Any], parents: Mapping[str, str]) -> "Run":
+        """Create the folder, or go on with it if it holds the same kind, config and parents.
+
+        Args:
+            path: the run's folder.
+            kind: "pm" or "policy".
+            config: the resolved config, as JSON values.
+            parents: role → id of each input (data set, base model, preference model).
+
+        Raises:
+            UserError: the folder holds another run.
+        """
+        run = cls(path)
+        asked = {"kind": kind, "config": dict(config), "parents": dict(parents)}
+        head = path / "config.json"
+        if head.exists():
+            found = {key: value for key, value in read_json(head).items() if key in asked}
+            if found != json.loads(json.dumps(asked)):
+                raise UserError(f"{path} holds another run ({_difference(found, asked)}); choose another folder")
+            return run
+        if path.exists() and any(path.iterdir()):
+            raise UserError(f"{path} is not empty and is no run's folder; choose another folder")
+        write_whole(head, json.dumps(asked, indent=2) + "\n")
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """An existing run.
+
+        Raises:
+            UserError: there is none.
+        """
+        read_json(path / "config.json")
+        return cls(path)
+
+    @property
+    def head(self) -> Json:
+        """``{"kind", "config", "parents"}`` as they were given to ``begin``."""
+        return read_json(self.path / "config.json")
+
+    def log(self, metrics: Mapping[str, Any]) -> None:
+        """Append a row to metrics.jsonl. It must hold ``step``."""
+        self._append("metrics.jsonl", metrics)
+
+    def log_sample(self, sample: Mapping[str, Any]) -> None:
+        """Append a row to samples.jsonl: texts, for reading. It must hold ``step``."""
+        self._append("samples.jsonl", sample)
+
+    def metrics(self) -> list[Json]:
+        return list(read_jsonl(self.path / "metrics.jsonl"))
+
+    def samples(self) -> list[Json]:
+        return list(read_jsonl(self.path / "samples.jsonl"))
+
+    def rewind(self, step: int) -> None:
+        """Drop what was logged after ``step``: a run that goes on from its checkpoint logs those steps again."""
+        for name in ("metrics.jsonl", "samples.jsonl"):
+            path = self.path / name
+            if path.exists():
+                kept = [row for row in read_jsonl(path) if row["step"] <= step]
+                write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write result.json: the run is complete, and its model stands in ``model/``."""
+        write_whole(self.path / "result.json", json.dumps(dict(result), indent=2) + "\n")
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "result.json").exists()
+
+    @property
+    def result(self) -> Json:
+        return read_json(self.path / "result.json")
+
+    @property
+    def model(self) -> Path:
+        """Folder of the finished model."""
+        return self.path / "model"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the last checkpoint; exists only while the run is unfinished."""
+        return self.path / "checkpoint"
+
+    def _append(self, name: str, row: Mapping[str, Any]) -> None:
+        if "step" not in row:
+            raise ValueError(f"a row of {name} needs 'step': {row!r}")
+        with (self.path / name).open("a") as file:
+            file.write(json.dumps(dict(row)) + "\n")
+
+
+def _difference(found: Json, asked: Json) -> str:
+    """The first few dotted keys in which two run heads differ, with both values."""
+
+    def flat(value: Any, prefix: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return {key: leaf for name, part in value.items() for key, leaf in flat(part, f"{prefix}.{name}").items()}
+        return {prefix.lstrip("."): value}
+
+    before, after = flat(found, ""), flat(json.loads(json.dumps(asked)), "")
+    keys = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    return "; ".join(f"{key} was {before.get(key)!r}, now {after.get(key)!r}" for key in keys[:3])

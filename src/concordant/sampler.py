@@ -1,0 +1,105 @@
+"""Where replies come from: the Sampler protocol, best-of-k around any sampler, and a scripted one for tests.
+
+``collect`` and ``evaluate`` know models only through this file, so a page can be served, and a test can run,
+without a network. The real sampler is ``models/generation.py``.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from concordant.conversation import Conversation
+
+OnText = Callable[[int, int, str], None]
+"""Called as ``on_text(conversation index, reply index, the whole text so far)`` while a reply is being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One sampled reply.
+
+    Attributes:
+        text: what was written, without the end-of-turn token.
+        finished: True if the model ended its turn by itself, False if it ran into the length limit.
+        tokens: how many tokens were sampled, the end-of-turn token included.
+        score: the preference model's score, where one was asked.
+    """
+
+    text: str
+    finished: bool
+    tokens: int
+    score: float | None = None
+
+
+class Sampler(Protocol):
+    """Writes replies. The same conversations, n and seed give the same replies."""
+
+    def sample(
+        self, conversations: Sequence[Conversation], n: int, seed: int, on_text: OnText | None = None
+    ) -> list[list[Reply]]:
+        """n replies to each conversation, in the order given. Each conversation must end on a human turn."""
+        ...
+
+
+class Scorer(Protocol):
+    """Scores replies: a preference model."""
+
+    def score(self, prompt: Conversation, replies: Sequence[str]) -> list[float]:
+        """One score a reply; a higher score is better. Only differences between scores have a meaning."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfK:
+    """Rejection sampling (paper §2.3, §4.3): the best of k replies by a scorer's score.
+
+    Its divergence from ``sampler`` is at most log k − (k−1)/k nats. It cannot stream: no reply is known to be the best
+    before all are complete, so ``on_text`` is called once, at the end.
+    """
+
+    sampler: Sampler
+    scorer: Scorer
+    k: int
+
+    def sample(
+        self, conversations: Sequence[Conversation], n: int, seed: int, on_text: OnText | None = None
+    ) -> list[list[Reply]]:
+        candidates = self.sampler.sample(conversations, n * self.k, seed)
+        best: list[list[Reply]] = []
+        for index, (conversation, replies) in enumerate(zip(conversations, candidates, strict=True)):
+            scores = self.scorer.score(conversation, [reply.text for reply in replies])
+            scored = [replace(reply, score=score) for reply, score in zip(replies, scores, strict=True)]
+            groups = [scored[start : start + self.k] for start in range(0, n * self.k, self.k)]
+            best.append([max(group, key=lambda reply: reply.score or 0.0) for group in groups])
+            if on_text is not None:
+                for reply_index, reply in enumerate(best[-1]):
+                    on_text(index, reply_index, reply.text)
+        return best
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedSampler:
+    """Replies drawn from a fixed list, written word by word: for tests and for trying the pages without a model."""
+
+    replies: tuple[str, ...] = (
+        "That is a good question. Here is a short answer.",
+        "I am not sure that I can help with that, but I will try.",
+        "First take the larger part. Then add the smaller one and stir.",
+        "Yes.",
+    )
+
+    def sample(
+        self, conversations: Sequence[Conversation], n: int, seed: int, on_text: OnText | None = None
+    ) -> list[list[Reply]]:
+        result: list[list[Reply]] = []
+        for index, conversation in enumerate(conversations):
+            rng = random.Random(f"{seed}:{index}:{conversation.split_key}:{len(conversation.turns)}")
+            texts = [rng.choice(self.replies) for _ in range(n)]
+            for reply_index, text in enumerate(texts):
+                words = text.split(" ")
+                for end in range(1, len(words) + 1):
+                    if on_text is not None:
+                        on_text(index, reply_index, " ".join(words[:end]))
+            result.append([Reply(text, finished=True, tokens=len(text.split())) for text in texts])
+        return result
