@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The whole command line. Imports no room that loads torch, SQL or HTTP."""
     parser = _Parser(
         prog="concordant",
-        description="Train language models from human preferences: from people's choices to better models, and round again.",
+        description="Train language models from human preferences: from people's choices to better models.",
     )
     parser.add_argument("--version", action="version", version=f"concordant {__version__}")
     verbs: Verbs = parser.add_subparsers(title="verbs", metavar="<verb>", required=True, parser_class=_Parser)
