@@ -75,9 +75,7 @@ class Conversation:
             UserError: a turn itself contains a separator, so that the transcript could not be read back.
         """
         for turn in self.turns:
-            if _HH_SEPARATOR.search(
-                f"\n\n{turn.text}" if turn.text.startswith(("Human:", "Assistant:")) else turn.text
-            ):
+            if _HH_SEPARATOR.search(turn.text):
                 raise UserError(
                     f"a {turn.speaker} turn contains an HH separator and cannot be written as a transcript: "
                     f"{turn.text[:60]!r}; export it as parquet instead"
@@ -91,7 +89,7 @@ class Conversation:
         Raises:
             UserError: the text does not begin with a separator.
         """
-        text = transcript if transcript.startswith("\n\n") else "\n\n" + transcript.lstrip()
+        text = "\n\n" + transcript.lstrip()
         marks = list(_HH_SEPARATOR.finditer(text))
         if not marks or marks[0].start() != 0:
             raise UserError(

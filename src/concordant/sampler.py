@@ -7,7 +7,7 @@ without a network. The real sampler is ``models/generation.py``.
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from concordant.conversation import Conversation
 
@@ -32,6 +32,7 @@ class Reply:
     score: float | None = None
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Writes replies. The same conversations, n and seed give the same replies."""
 
@@ -42,6 +43,7 @@ class Sampler(Protocol):
         ...
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Scores replies: a preference model."""
 
