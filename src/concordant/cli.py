@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from concordant import __version__
 from concordant.commands import data_verbs, demo_verbs, evaluate_verbs, model_verbs, serve_verbs, train_verbs
@@ -22,8 +23,12 @@ GROUPS = (demo_verbs, serve_verbs, data_verbs, model_verbs, train_verbs, evaluat
 class _Parser(argparse.ArgumentParser):
     """argparse with one line for an error, as everywhere else, instead of a usage block."""
 
-    def error(self, message: str) -> "None":  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see '{self.prog} --help'")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        sys.stdout.flush()  # `--help | head` ends here, where `main` handles it, and not at shutdown
+        super().exit(status, message)
 
 
 def build_parser() -> argparse.ArgumentParser:

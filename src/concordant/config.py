@@ -17,7 +17,7 @@ from concordant.errors import UserError
 class Section(BaseModel):
     """Base of every config: frozen, and strict about names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PreferenceModelConfig(Section):
@@ -154,8 +154,8 @@ def load_config(kind: type[C], file: Path | None = None, overrides: Iterable[str
     if file is not None:
         try:
             values = tomllib.loads(file.read_text())
-        except FileNotFoundError:
-            raise UserError(f"config file {file} does not exist") from None
+        except OSError as error:
+            raise UserError(f"config file {file} cannot be read: {error.strerror}; check the path") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"config file {file} is not TOML: {error}") from None
     for override in overrides:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from concordant.config import ProgrammeConfig, load_config
 from concordant.errors import UserError
-from concordant.runs import write_whole
+from concordant.runs import is_occupied, write_whole
 
 _FIRST_CONFIG = """\
 # Only what differs from the defaults stands here; `docs/config.md` lists every key.
@@ -37,7 +37,7 @@ class Programme:
             UserError: the folder holds something else.
         """
         if not (path / "concordant.toml").exists():
-            if path.exists() and any(path.iterdir()):
+            if is_occupied(path):
                 raise UserError(
                     f"{path} is not empty and is no programme (it has no concordant.toml); choose another folder"
                 )

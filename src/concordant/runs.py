@@ -60,6 +60,16 @@ def recover_folder(final: Path) -> None:
         os.rename(old, final)
 
 
+def is_occupied(path: Path) -> bool:
+    """Whether a new run or programme must not begin here: a file, or a folder that holds something.
+
+    Names that begin with a dot do not count: a start that was killed may have left one, and so does version control.
+    """
+    if path.is_dir():
+        return any(not item.name.startswith(".") for item in path.iterdir())
+    return path.exists()
+
+
 def read_json(path: Path) -> Json:
     """Read a JSON object.
 
@@ -68,9 +78,9 @@ def read_json(path: Path) -> Json:
     """
     try:
         content = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} does not exist; is {path.parent} a run's folder?") from None
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not JSON ({error}); the folder is damaged, make the run again") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, not an object; the folder is damaged")
@@ -118,7 +128,7 @@ class Run:
             if found != json.loads(json.dumps(asked)):
                 raise UserError(f"{path} holds another run ({_difference(found, asked)}); choose another folder")
             return run
-        if path.exists() and any(path.iterdir()):
+        if is_occupied(path):
             raise UserError(f"{path} is not empty and is no run's folder; choose another folder")
         write_whole(head, json.dumps(asked, indent=2) + "\n")
         return run
