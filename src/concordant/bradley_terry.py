@@ -48,11 +48,19 @@ def gap_from_elo(elo: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """One judged pair: ``winner`` beat ``loser``. ``worker`` is who judged, None where it is not known."""
+    """One judged pair: ``winner`` beat ``loser``.
+
+    Attributes:
+        winner: label of the model whose reply was preferred.
+        loser: label of the other one.
+        worker: who judged, None where it is not known.
+        winner_left: whether the winner's reply was the one shown on the left, None where it is not known.
+    """
 
     winner: str
     loser: str
     worker: str | None = None
+    winner_left: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,48 +90,74 @@ def win_matrix(games: Sequence[Game], models: Sequence[str]) -> NDArray[np.float
 
 
 def fit_scores(wins: NDArray[np.float64], anchor: int, prior_games: float = 0.0) -> NDArray[np.float64]:
-    """Maximum-likelihood scores (M,) for a win matrix (M, M), with the anchor's at 0, by Newton's method.
+    """Maximum-likelihood scores (..., M) for win matrices (..., M, M), with the anchor's at 0, by Newton's method.
 
-    The likelihood is concave once the anchor is fixed; a damped step keeps Newton on its way up.
+    The likelihood is concave once the anchor is fixed; a step of at most 2 units keeps Newton on its way up. Leading
+    axes are independent fits (the replicates of a bootstrap), done together.
 
     Args:
-        wins: (M, M) win counts.
+        wins: (..., M, M) win counts.
         anchor: index of the model that stands at 0.
         prior_games: virtual half-won games of every model against the anchor. 0 is the plain estimate; a small value
             keeps a bootstrap replicate finite in which one side happened to win everything.
 
     Raises:
-        UserError: some model cannot be placed (``unplaced``) and there is no prior.
+        UserError: some model cannot be placed (``unplaced``) and there is no prior, or Newton's method fails.
     """
-    models = len(wins)
+    if not prior_games and not placeable(wins).all():
+        raise UserError("the ratings are not finite: some model won or lost all its games; collect more comparisons")
+    models = wins.shape[-1]
     wins = wins.astype(np.float64)
+    others = np.arange(models) != anchor
     if prior_games:
-        others = np.arange(models) != anchor
-        wins[others, anchor] += prior_games / 2
-        wins[anchor, others] += prior_games / 2
-    free = [index for index in range(models) if index != anchor]
-    played = wins + wins.T
-    scores = np.zeros(models)
+        wins[..., others, anchor] += prior_games / 2
+        wins[..., anchor, others] += prior_games / 2
+    played = wins + np.swapaxes(wins, -1, -2)
+    scores = np.zeros(wins.shape[:-1])
+    small_enough = 1e-10 * np.maximum(1.0, played.sum(axis=(-1, -2)))
     for _ in range(200):
         chance = _chances(scores)
-        gradient = (wins - played * chance).sum(axis=1)[free]
-        if np.abs(gradient).max(initial=0.0) < 1e-10 * max(1.0, played.sum()):
+        gradient = (wins - played * chance).sum(axis=-1)[..., others]
+        if (np.abs(gradient).max(axis=-1, initial=0.0) < small_enough).all():
             return scores
-        step = np.linalg.solve(_information(played, chance)[np.ix_(free, free)], gradient)
-        scores[free] += step / max(1.0, np.abs(step).max() / 2)
-    raise UserError("the ratings do not converge: some model won or lost all its games; collect more comparisons")
+        information = _information(played, chance)[..., others, :][..., :, others]
+        try:
+            step = np.linalg.solve(information, gradient[..., None])[..., 0]
+        except np.linalg.LinAlgError:
+            break
+        scores[..., others] += step / np.maximum(1.0, np.abs(step).max(axis=-1, keepdims=True) / 2)
+    raise UserError("the ratings do not converge: the wins are too lopsided; collect more comparisons")
 
 
 def _chances(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(M, M) P(i beats j)."""
-    gap = np.clip(scores[:, None] - scores[None, :], -500, 500)
-    return 1 / (1 + np.exp(-gap))
+    """(..., M, M) P(i beats j)."""
+    gap = np.clip(scores[..., :, None] - scores[..., None, :], -500, 500)
+    return np.asarray(1 / (1 + np.exp(-gap)))
 
 
 def _information(played: NDArray[np.float64], chance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(M, M) Fisher information of the scores."""
-    weight = played * chance * chance.T
-    return np.diag(weight.sum(axis=1)) - weight
+    """(..., M, M) Fisher information of the scores."""
+    weight = played * chance * np.swapaxes(chance, -1, -2)
+    return np.asarray(weight.sum(axis=-1)[..., None] * np.eye(played.shape[-1]) - weight)
+
+
+def _reach(links: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(..., M, M) whether a path of links leads from i to j; every model reaches itself."""
+    reach = links | np.eye(links.shape[-1], dtype=bool)
+    for middle in range(links.shape[-1]):
+        reach = reach | (reach[..., :, middle, None] & reach[..., None, middle, :])
+    return reach
+
+
+def placeable(wins: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(...) whether every model of a win matrix (..., M, M) has a finite rating: "beat" links each to each other."""
+    return np.asarray(_reach(wins > 0).all(axis=(-1, -2)))
+
+
+def linked(wins: NDArray[np.float64]) -> list[list[int]]:
+    """Groups of models (M, M) that games link, directly or through others, whoever won."""
+    reach = _reach((wins + wins.T) > 0)
+    return [np.flatnonzero(row).tolist() for index, row in enumerate(reach) if int(np.flatnonzero(row)[0]) == index]
 
 
 def unplaced(wins: NDArray[np.float64]) -> list[tuple[list[int], list[int]]]:
@@ -132,19 +166,16 @@ def unplaced(wins: NDArray[np.float64]) -> list[tuple[list[int], list[int]]]:
     Empty where every model can be placed (the graph "beat" is strongly connected). Else one (winners, rest) per
     strongly connected part that has no incoming win.
     """
-    models = len(wins)
-    reach = (wins > 0) | np.eye(models, dtype=bool)
-    for middle in range(models):
-        reach |= reach[:, [middle]] & reach[[middle], :]
+    reach = _reach(wins > 0)
     if reach.all():
         return []
     cuts = []
-    for index in range(models):
+    for index in range(len(wins)):
         mutual = reach[index] & reach[:, index]
         beaten_by_outside = (reach[:, index] & ~mutual).any()
         if not beaten_by_outside and index == int(np.flatnonzero(mutual)[0]):
             winners = np.flatnonzero(mutual).tolist()
-            cuts.append((winners, [other for other in range(models) if other not in winners]))
+            cuts.append((winners, [other for other in range(len(wins)) if other not in winners]))
     return cuts
 
 
