@@ -1,0 +1,81 @@
+"""Configs: later sources win, and every refusal names the key, the value and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from concordant.config import PolicyConfig, PreferenceModelConfig, ProgrammeConfig, Section, load_config
+from concordant.errors import UserError
+
+
+def test_defaults_then_file_then_overrides_each_winning_over_the_one_before(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("seed = 3\n[policy]\nupdates = 5\nclip = 0.1\n")
+    config = load_config(ProgrammeConfig, file, ["policy.updates=9", "pm.batch_size=4"])
+    assert (config.seed, config.policy.clip, config.policy.updates, config.pm.batch_size) == (3, 0.1, 9, 4)
+    assert config.policy.kl_coef == 0.001  # the paper's λ_KL, set by nobody here
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("learning_rate=2e-5", "learning_rate", 2e-5),
+        ("learning_rate = 1", "learning_rate", 1.0),
+        ("model=./some folder", "model", "./some folder"),
+        ("model=org/name", "model", "org/name"),
+        ('model="7"', "model", "7"),
+        ("seed=-1", "seed", -1),
+    ],
+)
+def test_an_override_is_a_toml_value_or_else_a_text(override: str, key: str, value: object) -> None:
+    assert getattr(load_config(PreferenceModelConfig, None, [override]), key) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "override", "message"),
+    [
+        (PolicyConfig, "update=3", r"unknown key 'update'; the keys there are updates, prompts_per_update, "),
+        (ProgrammeConfig, "policy.kl=1", r"unknown key 'policy\.kl'; the keys there are updates, "),
+        (ProgrammeConfig, "polcy.clip=1", r"unknown key 'polcy'; the keys there are store, model, seed, "),
+        (PolicyConfig, "clip=1.5", r"clip is 1\.5: input should be less than 1"),
+        (PolicyConfig, "kl_coef=inf", r"kl_coef is inf: input should be a finite number"),
+        (PolicyConfig, "gamma=nan", r"gamma is nan: "),
+        (ProgrammeConfig, "policy.updates=many", r"policy\.updates is 'many': input should be a valid integer"),
+        (ProgrammeConfig, "policy=3", r"policy is 3: "),
+        (ProgrammeConfig, "policy.updates", r"override 'policy\.updates' has no '='; write key=value"),
+        (ProgrammeConfig, "seed.x=1", r"seed is \{'x': 1\}: input should be a valid integer"),
+    ],
+)
+def test_a_refusal_names_key_and_value_in_one_line(kind: type[Section], override: str, message: str) -> None:
+    with pytest.raises(UserError, match=f"^{message}") as refusal:
+        load_config(kind, None, [override])
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_override_cannot_reach_into_a_value_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("seed = 3\n")
+    with pytest.raises(UserError, match=r"override 'seed\.x=1': seed is a value and has no keys"):
+        load_config(ProgrammeConfig, file, ["seed.x=1"])
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent\.toml cannot be read: No such file"):
+        load_config(ProgrammeConfig, tmp_path / "absent.toml")
+    with pytest.raises(UserError, match=r"cannot be read: Is a directory"):
+        load_config(ProgrammeConfig, tmp_path)
+    for content in (b"seed = ", b"\xff\xfe\x00"):
+        (tmp_path / "bad.toml").write_bytes(content)
+        with pytest.raises(UserError, match=r"bad\.toml is not TOML"):
+            load_config(ProgrammeConfig, tmp_path / "bad.toml")
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        PolicyConfig().clip = 0.3  # type: ignore[misc]
+
+
+def test_a_resolved_config_reads_back_from_its_json() -> None:
+    config = load_config(ProgrammeConfig, None, ["policy.updates=9", "model=org/name"])
+    assert ProgrammeConfig.model_validate_json(config.model_dump_json()) == config

@@ -1,0 +1,152 @@
+"""Run folders: whole files or none, no step twice, and another run is never overwritten."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from concordant.errors import UserError
+from concordant.runs import Run, read_jsonl, recover_folder, replace_folder, write_whole
+
+CONFIG = {"learning_rate": 2e-5, "batch": {"size": 16}}
+PARENTS = {"data": "sha256:1"}
+
+
+def begin(path: Path) -> Run:
+    return Run.begin(path, "pm", CONFIG, PARENTS)
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_content_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    write_whole(tmp_path / "f", "old")
+    monkeypatch.setattr(os, failing, full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(tmp_path / "f", "new")
+    assert (tmp_path / "f").read_text() == "old"
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_write_whole_makes_folders_and_takes_text_and_bytes(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a/b/text", "é")
+    write_whole(tmp_path / "a/b/text", b"\x00\xff")
+    assert (tmp_path / "a/b/text").read_bytes() == b"\x00\xff"
+    assert (tmp_path / "a/b/text").stat().st_mode & 0o777 == 0o644
+
+
+def test_begin_writes_what_was_asked_and_goes_on_with_the_same(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+    assert run.head == {"kind": "pm", "config": CONFIG, "parents": PARENTS}
+    run.log({"step": 1})
+    again = begin(tmp_path / "run")
+    assert again == run == Run.open(tmp_path / "run")
+    assert again.metrics() == [{"step": 1}] and again.name == "run"
+
+
+def test_begin_refuses_another_config_and_names_what_differs(tmp_path: Path) -> None:
+    begin(tmp_path / "run")
+    with pytest.raises(UserError, match=r"config\.batch\.size was 16, now 8; config\.seed was None, now 1"):
+        Run.begin(tmp_path / "run", "pm", {"learning_rate": 2e-5, "batch": {"size": 8}, "seed": 1}, PARENTS)
+    with pytest.raises(UserError, match=r"parents\.data was 'sha256:1', now 'sha256:2'"):
+        Run.begin(tmp_path / "run", "pm", CONFIG, {"data": "sha256:2"})
+    with pytest.raises(UserError, match=r"kind was 'pm', now 'policy'"):
+        Run.begin(tmp_path / "run", "policy", CONFIG, PARENTS)
+    assert begin(tmp_path / "run").head["config"] == CONFIG
+
+
+def test_begin_refuses_a_place_that_is_taken_but_not_what_a_killed_start_left(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/todo").touch()
+    for taken in ("notes", "notes/todo"):
+        with pytest.raises(UserError, match="is not empty and is no run's folder"):
+            begin(tmp_path / taken)
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed/.config.json.x1").touch()
+    assert begin(tmp_path / "killed").head["kind"] == "pm"
+
+
+def test_open_refuses_what_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in ("absent", "file"):
+        with pytest.raises(UserError, match=r"config\.json does not exist; is .* a run's folder\?"):
+            Run.open(tmp_path / path)
+    for content, what in ((b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[]", "holds list, not an object")):
+        (tmp_path / "config.json").write_bytes(content)
+        with pytest.raises(UserError, match=what):
+            Run.open(tmp_path)
+
+
+def test_a_run_is_finished_when_its_result_stands(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+    assert not run.finished
+    run.finish({"accuracy": 0.65})
+    assert run.finished and run.result == {"accuracy": 0.65}
+
+
+def test_a_row_without_step_is_a_defect_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs 'step'"):
+        begin(tmp_path / "run").log({"loss": 1.0})
+
+
+def test_a_last_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "rows").write_text('{"step": 1}\n{"step": 2}\n{"step": 3')
+    assert list(read_jsonl(tmp_path / "rows")) == [{"step": 1}, {"step": 2}]
+    assert list(read_jsonl(tmp_path / "absent")) == []
+
+
+def test_rewinding_drops_later_steps_and_a_cut_line_from_both_logs(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+    for step in range(1, 5):
+        run.log({"step": step, "loss": 1 / step})
+        run.log_sample({"step": step, "text": "…"})
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "lo')
+    run.rewind(2)
+    run.log({"step": 3, "loss": 0.3})
+    assert run.metrics() == [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}, {"step": 3, "loss": 0.3}]
+    assert [row["step"] for row in run.samples()] == [1, 2]
+
+
+def folder(path: Path, content: str) -> Path:
+    path.mkdir()
+    (path / "weights").write_text(content)
+    return path
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    final = tmp_path / "checkpoint"
+    for content in ("first", "second"):
+        replace_folder(folder(tmp_path / "new", content), final)
+        assert (final / "weights").read_text() == content
+        assert os.listdir(tmp_path) == ["checkpoint"]
+
+
+def test_a_crash_between_the_two_renames_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    final, new = folder(tmp_path / "checkpoint", "old"), folder(tmp_path / "new", "new")
+    rename = os.rename
+
+    def die_at_the_second(source: Path, target: Path) -> None:
+        if source == new:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", die_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(new, final)
+    assert not final.exists()
+    monkeypatch.undo()
+    recover_folder(final)
+    assert (final / "weights").read_text() == "old"
+
+
+def test_recovery_leaves_a_finished_replacement_alone(tmp_path: Path) -> None:
+    final = folder(tmp_path / "checkpoint", "new")
+    folder(tmp_path / ".checkpoint.old", "old")
+    recover_folder(final)
+    assert (final / "weights").read_text() == "new"
