@@ -1,0 +1,49 @@
+# One word for each thing one does here. Every verb sets up what it needs; `make` alone lists them.
+
+PYTHON ?= python3
+DEMO_ARGS ?=
+TEST_ARGS ?=
+BIN := .venv/bin
+READY := .venv/.installed
+LOCK := requirements.lock
+
+.PHONY: help install demo test check bench docs lock
+help:
+	@echo "make VERB, where VERB is one of"
+	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+install: $(READY) ## set up .venv with the versions of requirements.lock (the other verbs do it by themselves)
+
+demo: $(READY) ## the whole circle on this machine, from nothing; DEMO_ARGS="--quick" for the small one
+	@$(BIN)/concordant demo $(DEMO_ARGS)
+
+test: $(READY) ## all tests; TEST_ARGS="-k sampler" for some of them
+	@PYTHONPATH=tests $(BIN)/python -m pytest -p require_all $(TEST_ARGS)
+
+check: $(READY) ## what a commit must pass: format, lint, types, layers, docs
+	@echo "Format and lint …" && $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@echo "Types …" && $(BIN)/mypy --no-error-summary
+	@echo "Layers and docs …" && $(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py
+
+bench: $(READY) ## the side-by-side measurements in benchmarks/; each writes its JSON beside itself
+	@for script in benchmarks/*.py; do echo "$$script …" && $(BIN)/python "$$script" || exit 1; done
+
+docs: $(READY) ## rewrite the pages of docs/ that are made from the code
+	@$(BIN)/python docs/generate.py
+
+lock: $(READY) ## write the versions that stand in .venv to requirements.lock
+	@$(BIN)/python -m pip check
+	@sed -n '/^#/p' $(LOCK) > $(LOCK).new
+	@$(BIN)/python -m pip freeze --all --exclude-editable | sed -E '/^(pip==|nvidia-|cuda-|triton)/d; s/\+.*//' >> $(LOCK).new
+	@mv $(LOCK).new $(LOCK)
+
+# torch comes first and alone: asked for together with the rest, pip may choose its build by another package's needs.
+$(READY): pyproject.toml $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Concordant needs Python 3.11 or newer, and $(PYTHON) is older; try: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing into .venv (some minutes, once) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "  torch …" && $(BIN)/python -m pip install --quiet "$$(grep '^torch==' $(LOCK))"
+	@echo "  the other packages …" && $(BIN)/python -m pip install --quiet --requirement $(LOCK)
+	@echo "  concordant …" && $(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
