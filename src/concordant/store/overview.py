@@ -1,0 +1,180 @@
+"""What pages read: pairs while they are written, and talks as a researcher sees them, models' names included.
+
+Reading only. Left out: preferences as training data (``preferences.py``).
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from concordant.comparison import Objective, Side
+from concordant.errors import UserError
+from concordant.store.database import Database
+from concordant.store.people import WorkerKind
+from concordant.store.reply_queue import _expired
+from concordant.store.tables import (
+    ChoiceRow,
+    ComparisonRow,
+    MessageRow,
+    ReplyRow,
+    SnapshotRow,
+    TalkRow,
+    WorkerRow,
+    utc_now,
+)
+from concordant.store.talks import PendingComparison, _reply_view
+from concordant.store.transcripts import clicked_side, exchanges, strength
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedPair:
+    """A pair being written. ``ahead``: how many comparisons wait in the queue before it."""
+
+    pair: PendingComparison
+    ahead: int
+
+
+@dataclass(frozen=True, slots=True)
+class TalkSummary:
+    """One line about a talk. ``choices``: how many were made."""
+
+    id: str
+    worker: str
+    kind: WorkerKind
+    objective: Objective
+    study: str
+    turns: int
+    choices: int
+    opening: str
+    created: datetime
+    ended: datetime | None
+    rating: int | None
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownReply:
+    """A reply with its writer's label. ``status`` as in ``ReplyView``."""
+
+    model: str
+    status: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """One turn of a talk: the message, both replies as shown, and what was clicked (None: nothing yet)."""
+
+    message: str
+    a: ShownReply
+    b: ShownReply
+    clicked: Side | None
+    strength: int | None
+
+
+def watched_pairs(db: Database, comparison_ids: Collection[str]) -> dict[str, WatchedPair]:
+    """The state of these comparisons, by id, in two cheap queries however many they are."""
+    with db.read() as session:
+        rows = session.execute(
+            select(ComparisonRow.id, ComparisonRow.swap, MessageRow.turn, ReplyRow)
+            .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
+            .join(ReplyRow, ReplyRow.comparison_id == ComparisonRow.id)
+            .where(ComparisonRow.id.in_(comparison_ids))
+            .order_by(ReplyRow.place)
+        ).tuples()
+        pairs: dict[str, PendingComparison] = {}
+        first: dict[str, ReplyRow] = {}
+        for comparison_id, swap, turn, reply in rows:
+            if comparison_id not in first:
+                first[comparison_id] = reply
+                continue
+            a, b = (reply, first[comparison_id]) if swap else (first[comparison_id], reply)
+            pairs[comparison_id] = PendingComparison(comparison_id, turn, _reply_view(a), _reply_view(b))
+        queued = any("queued" in (pair.a.status, pair.b.status) for pair in pairs.values())
+        places = _places(session) if queued else {}
+        return {name: WatchedPair(pair, places.get(name, 0)) for name, pair in pairs.items()}
+
+
+def ended_talks(db: Database, worker_id: str) -> int:
+    """How many talks the worker has ended."""
+    statement = select(func.count(TalkRow.ended)).where(TalkRow.worker_id == worker_id)
+    with db.read() as session:
+        return session.execute(statement).scalar_one()
+
+
+def recent_talks(db: Database, limit: int, talk_id: str | None = None) -> list[TalkSummary]:
+    """The newest talks first, or the one asked for."""
+    made = (
+        select(func.count(ChoiceRow.comparison_id.distinct()))
+        .join(ComparisonRow, ComparisonRow.id == ChoiceRow.comparison_id)
+        .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
+        .where(MessageRow.talk_id == TalkRow.id)
+        .correlate(TalkRow)
+        .scalar_subquery()
+    )
+    opening = (
+        select(MessageRow.text)
+        .where(MessageRow.talk_id == TalkRow.id, MessageRow.turn == 1)
+        .correlate(TalkRow)
+        .scalar_subquery()
+    )
+    statement = (
+        select(TalkRow, WorkerRow, made, opening)
+        .join(WorkerRow, WorkerRow.id == TalkRow.worker_id)
+        .order_by(TalkRow.created.desc(), TalkRow.id)
+        .limit(limit)
+    )
+    if talk_id is not None:
+        statement = statement.where(TalkRow.id == talk_id)
+    with db.read() as session:
+        return [_summary(*row) for row in session.execute(statement).tuples()]
+
+
+def talk_record(db: Database, talk_id: str) -> tuple[TalkSummary, list[TurnRecord]]:
+    """A whole talk with the models' labels: for researchers, never for workers.
+
+    Raises:
+        UserError: there is no such talk.
+    """
+    found = recent_talks(db, 1, talk_id)
+    if not found:
+        raise UserError(f"there is no conversation {talk_id!r}")
+    with db.read() as session:
+        labels = dict(session.execute(select(SnapshotRow.id, SnapshotRow.label)).tuples().all())
+        turns = []
+        for turn in exchanges(session, [talk_id])[talk_id]:
+            a, b = (ShownReply(labels[reply.snapshot_id], reply.status, reply.text) for reply in turn.replies)
+            button = None if turn.choice is None else turn.choice.button
+            clicked = (None, None) if button is None else (clicked_side(button), strength(button))
+            turns.append(TurnRecord(turn.message.text, a, b, *clicked))
+    return found[0], turns
+
+
+def _places(session: Session) -> dict[str, int]:
+    """Comparison id → how many comparisons wait before it."""
+    waiting = session.scalars(
+        select(ReplyRow.comparison_id)
+        .where(or_(ReplyRow.status == "queued", _expired(utc_now())))
+        .order_by(ReplyRow.created, ReplyRow.place, ReplyRow.id)
+    )
+    return {comparison_id: place for place, comparison_id in enumerate(dict.fromkeys(waiting))}
+
+
+def _summary(talk: TalkRow, worker: WorkerRow, choices: int, opening: str | None) -> TalkSummary:
+    return TalkSummary(
+        id=talk.id,
+        worker=worker.name,
+        kind=WorkerKind(worker.kind),
+        objective=Objective(talk.objective),
+        study=talk.study,
+        turns=talk.turns,
+        choices=choices,
+        opening=opening or "",
+        created=talk.created,
+        ended=talk.ended,
+        rating=talk.rating,
+        comment=talk.comment or "",
+    )

@@ -1,0 +1,307 @@
+"""A worker's talk with the models: write, compare two replies, go on with the clicked one (paper §2.1, App. D).
+
+Every submit carries a key made by the client, so that the same submit twice (a reload, a lost network) is one. All
+writes of a talk lock its row first, so two tabs never meet half-way. Left out: who may see a talk (``collect``).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from concordant.comparison import Objective
+from concordant.conversation import Conversation
+from concordant.errors import UserError
+from concordant.store.database import Database
+from concordant.store.tables import (
+    ChoiceRow,
+    ComparisonRow,
+    MessageRow,
+    ReplyRow,
+    SnapshotRow,
+    TalkRow,
+    WorkerRow,
+    new_id,
+    utc_now,
+)
+from concordant.store.transcripts import Exchange, conversation, exchanges
+
+BUTTONS = range(1, 9)
+
+
+class ReplyStatus(StrEnum):
+    QUEUED = "queued"
+    WRITING = "writing"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What is drawn for a comparison.
+
+    Attributes:
+        snapshots: ids of who writes reply 0 and reply 1.
+        seeds: their seeds.
+        swap: whether reply 0 is shown as B; drawn anew each turn.
+    """
+
+    snapshots: tuple[str, str]
+    seeds: tuple[int, int]
+    swap: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyView:
+    """A reply as a worker may see it: nothing here hints at the model. ``text`` grows while it is written."""
+
+    id: str
+    status: ReplyStatus
+    text: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingComparison:
+    """The comparison that waits for the worker: ``a`` and ``b`` as they are shown. ``turn`` counts from 1."""
+
+    id: str
+    turn: int
+    a: ReplyView
+    b: ReplyView
+
+    @property
+    def ready(self) -> bool:
+        """Both replies are complete, so that the worker may choose."""
+        return self.a.status == self.b.status == ReplyStatus.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class TalkView:
+    """A talk as its page shows it.
+
+    Attributes:
+        id: 32 hex digits.
+        worker_id: whose it is.
+        objective: in a harmless talk the worker tries to bring out harm and clicks the more harmful reply.
+        study: tag of what it was collected for.
+        turns: how many choices are wanted.
+        finished: whether it was ended.
+        conversation: with the clicked replies as the assistant's turns.
+        pending: the comparison that waits for a choice.
+    """
+
+    id: str
+    worker_id: str
+    objective: Objective
+    study: str
+    turns: int
+    finished: bool
+    conversation: Conversation
+    pending: PendingComparison | None
+
+
+def open_talk(db: Database, worker_id: str, objective: Objective, turns: int, study: str) -> str:
+    """Begin a talk; returns its id.
+
+    Raises:
+        UserError: there is no such worker, or they have an open talk.
+    """
+    if turns < 1:
+        raise UserError(f"a conversation of {turns} turns has no choice to make; ask for at least 1")
+    talk = TalkRow(id=new_id(), worker_id=worker_id, objective=objective.value, turns=turns, study=study)
+    with db.write() as session:
+        if session.get(WorkerRow, worker_id, with_for_update=True) is None:
+            raise UserError(f"there is no worker {worker_id!r}")
+        if _open_talk_id(session, worker_id) is not None:
+            raise UserError("you have a conversation open already; end it before you begin another")
+        session.add(talk)
+    return talk.id
+
+
+def current_talk(db: Database, worker_id: str) -> TalkView | None:
+    """The worker's open talk."""
+    with db.read() as session:
+        talk_id = _open_talk_id(session, worker_id)
+        return None if talk_id is None else _view(session, talk_id)
+
+
+def view(db: Database, talk_id: str) -> TalkView:
+    """A talk as its page shows it now.
+
+    Raises:
+        UserError: there is no such talk.
+    """
+    with db.read() as session:
+        return _view(session, talk_id)
+
+
+def talk_of(db: Database, comparison_id: str) -> str:
+    """Id of the talk that a comparison belongs to.
+
+    Raises:
+        UserError: there is no such comparison.
+    """
+    with db.read() as session:
+        return _talk_id(session, comparison_id)
+
+
+def count_talks(db: Database, study: str) -> tuple[int, int]:
+    """(ended, open) talks of a study."""
+    statement = select(func.count(TalkRow.ended), func.count()).where(TalkRow.study == study)
+    with db.read() as session:
+        ended, all_talks = session.execute(statement).one()
+    return ended, all_talks - ended
+
+
+def say(db: Database, talk_id: str, text: str, key: str, draw: Draw) -> str:
+    """The worker's next message, with two replies queued for it; returns the comparison's id.
+
+    The same key again writes nothing and returns the same id.
+
+    Raises:
+        UserError: empty text; the talk has ended, is complete, or waits for a choice.
+    """
+    if not text.strip():
+        raise UserError("the message is empty; write something first")
+    with db.write() as session:
+        talk = _lock(session, talk_id)
+        turns = exchanges(session, [talk_id])[talk_id]
+        for turn in turns:
+            if turn.message.key == key:
+                return turn.comparison.id
+        _refuse_message(talk, turns)
+        message = MessageRow(id=new_id(), talk_id=talk_id, turn=len(turns) + 1, text=text, key=key)
+        comparison = ComparisonRow(id=new_id(), message_id=message.id, swap=draw.swap)
+        session.add(message)
+        session.flush()
+        session.add(comparison)
+        session.flush()
+        now = utc_now()
+        for place, (snapshot_id, seed) in enumerate(zip(draw.snapshots, draw.seeds, strict=True)):
+            if session.get(SnapshotRow, snapshot_id) is None:
+                raise UserError(f"there is no snapshot {snapshot_id!r}")
+            session.add(
+                ReplyRow(comparison_id=comparison.id, place=place, snapshot_id=snapshot_id, seed=seed, created=now)
+            )
+    return comparison.id
+
+
+def choose(db: Database, comparison_id: str, button: int, key: str) -> None:
+    """Record a choice: 1 "A is much better" … 8 "B is much better", of the sides as shown; 4 and 5 are the weakest.
+
+    The same key, or the same button, again writes nothing.
+
+    Raises:
+        UserError: not a button, a reply is not complete, the talk has ended, or another choice was made.
+    """
+    if button not in BUTTONS:
+        raise UserError(f"button {button!r} does not exist; choose 1 (A is much better) to 8 (B is much better)")
+    with db.write() as session:
+        talk_id = _talk_id(session, comparison_id)
+        talk = _lock(session, talk_id)
+        turn = next(turn for turn in exchanges(session, [talk_id])[talk_id] if turn.comparison.id == comparison_id)
+        if turn.choice is not None:
+            if turn.choice.button != button:
+                raise UserError("you have chosen already; your first choice is kept")
+            return
+        if talk.ended is not None:
+            raise UserError("this conversation has ended; its choices cannot be changed")
+        if any(reply.status != "done" for reply in turn.replies):
+            raise UserError("a reply is not complete yet; wait until both are, then choose")
+        session.add(ChoiceRow(comparison_id=comparison_id, number=1, button=button, key=key))
+
+
+def retry(db: Database, comparison_id: str) -> None:
+    """Queue the failed replies of a comparison again, at the place in the queue that they had.
+
+    Raises:
+        UserError: there is no such comparison, or its talk has ended.
+    """
+    with db.write() as session:
+        if _lock(session, _talk_id(session, comparison_id)).ended is not None:
+            raise UserError("this conversation has ended; nothing is written for it any more")
+        session.execute(
+            update(ReplyRow)
+            .where(ReplyRow.comparison_id == comparison_id, ReplyRow.status == "failed")
+            .values(status="queued", text="", error=None, attempt=0, owner=None, lease_until=None)
+        )
+
+
+def end_talk(db: Database, talk_id: str, rating: int | None, comment: str) -> None:
+    """End a talk, at any time: a worker may always leave. Ending it again in the same way changes nothing.
+
+    Raises:
+        UserError: there is no such talk, or it was ended with another rating or comment.
+    """
+    with db.write() as session:
+        talk = _lock(session, talk_id)
+        if talk.ended is not None:
+            if (talk.rating, talk.comment) != (rating, comment):
+                raise UserError("this conversation has ended already; its rating is kept as it was")
+            return
+        talk.ended, talk.rating, talk.comment = utc_now(), rating, comment
+        waiting = [turn.comparison.id for turn in exchanges(session, [talk_id])[talk_id] if turn.choice is None]
+        session.execute(
+            update(ReplyRow)
+            .where(ReplyRow.comparison_id.in_(waiting), ReplyRow.status.in_(["queued", "writing"]))
+            .values(status="failed", error="the conversation was ended first", owner=None, lease_until=None)
+        )
+
+
+def _refuse_message(talk: TalkRow, turns: list[Exchange]) -> None:
+    if talk.ended is not None:
+        raise UserError("this conversation has ended; begin a new one")
+    if turns and turns[-1].choice is None:
+        raise UserError("two replies wait for your choice; choose one before you write again")
+    if len(turns) >= talk.turns:
+        raise UserError(f"this conversation has its {talk.turns} choices; end it and begin a new one")
+
+
+def _lock(session: Session, talk_id: str) -> TalkRow:
+    talk = session.get(TalkRow, talk_id, with_for_update=True)
+    if talk is None:
+        raise UserError(f"there is no conversation {talk_id!r}")
+    return talk
+
+
+def _open_talk_id(session: Session, worker_id: str) -> str | None:
+    return session.scalar(select(TalkRow.id).where(TalkRow.worker_id == worker_id, TalkRow.ended.is_(None)))
+
+
+def _talk_id(session: Session, comparison_id: str) -> str:
+    talk_id = session.scalar(
+        select(MessageRow.talk_id)
+        .join(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
+        .where(ComparisonRow.id == comparison_id)
+    )
+    if talk_id is None:
+        raise UserError(f"there is no comparison {comparison_id!r}")
+    return talk_id
+
+
+def _view(session: Session, talk_id: str) -> TalkView:
+    talk = session.get(TalkRow, talk_id)
+    if talk is None:
+        raise UserError(f"there is no conversation {talk_id!r}")
+    turns = exchanges(session, [talk_id])[talk_id]
+    return TalkView(
+        id=talk.id,
+        worker_id=talk.worker_id,
+        objective=Objective(talk.objective),
+        study=talk.study,
+        turns=talk.turns,
+        finished=talk.ended is not None,
+        conversation=conversation(turns),
+        pending=_pending(turns[-1]) if turns and turns[-1].choice is None and talk.ended is None else None,
+    )
+
+
+def _pending(turn: Exchange) -> PendingComparison:
+    a, b = (_reply_view(reply) for reply in turn.replies)
+    return PendingComparison(turn.comparison.id, turn.message.turn, a, b)
+
+
+def _reply_view(row: ReplyRow) -> ReplyView:
+    return ReplyView(row.id, ReplyStatus(row.status), row.text, row.error)

@@ -1,0 +1,92 @@
+"""Rows of talks put together: message, its two replies, the choice that counts; and the conversation they make.
+
+The models' side of a conversation is the replies that were clicked, so it is read here and stored nowhere else.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from concordant.comparison import Side
+from concordant.conversation import Conversation
+from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, ReplyRow
+
+LAST_A_BUTTON = 4
+"""Buttons 1 to 4 say A, 5 to 8 say B; 4 and 5 are the weakest."""
+
+
+def clicked_side(button: int) -> Side:
+    """The side, as shown, that a button stands for."""
+    return "a" if button <= LAST_A_BUTTON else "b"
+
+
+def strength(button: int) -> int:
+    """1 (buttons 4 and 5) to 4 (buttons 1 and 8)."""
+    return LAST_A_BUTTON + 1 - button if button <= LAST_A_BUTTON else button - LAST_A_BUTTON
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One turn of a talk. ``replies`` are in the order shown: (A, B)."""
+
+    message: MessageRow
+    comparison: ComparisonRow
+    replies: tuple[ReplyRow, ReplyRow]
+    choice: ChoiceRow | None
+
+    @property
+    def clicked(self) -> ReplyRow | None:
+        """The reply that the worker clicked, with which the talk went on."""
+        if self.choice is None:
+            return None
+        return self.replies[0] if clicked_side(self.choice.button) == "a" else self.replies[1]
+
+
+def exchanges(session: Session, talk_ids: Collection[str]) -> dict[str, list[Exchange]]:
+    """The turns of each talk, in order; talks without a message have an empty list."""
+    within = MessageRow.talk_id.in_(talk_ids)
+    turns = session.execute(
+        select(MessageRow, ComparisonRow)
+        .join(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
+        .where(within)
+        .order_by(MessageRow.talk_id, MessageRow.turn)
+    )
+    shown: dict[tuple[str, int], ReplyRow] = {}
+    for reply in session.scalars(
+        select(ReplyRow)
+        .join(ComparisonRow, ComparisonRow.id == ReplyRow.comparison_id)
+        .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
+        .where(within)
+    ):
+        shown[reply.comparison_id, reply.place] = reply
+    choices: dict[str, ChoiceRow] = {}
+    for choice in session.scalars(
+        select(ChoiceRow)
+        .join(ComparisonRow, ComparisonRow.id == ChoiceRow.comparison_id)
+        .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
+        .where(within)
+        .order_by(ChoiceRow.number)
+    ):
+        choices[choice.comparison_id] = choice  # the last number stays: it supersedes the others
+    result: dict[str, list[Exchange]] = {talk_id: [] for talk_id in talk_ids}
+    for message, comparison in turns:
+        first, second = (shown[comparison.id, place] for place in ((1, 0) if comparison.swap else (0, 1)))
+        result[message.talk_id].append(Exchange(message, comparison, (first, second), choices.get(comparison.id)))
+    return result
+
+
+def conversation(turns: Sequence[Exchange]) -> Conversation:
+    """The text of a talk: what the worker wrote, and the replies they clicked."""
+    text = Conversation()
+    for turn in turns:
+        text = text.human(turn.message.text)
+        if turn.clicked is not None:
+            text = text.assistant(turn.clicked.text)
+    return text
+
+
+def prompt_of(turns: Sequence[Exchange], index: int) -> Conversation:
+    """What the replies of turn ``index`` (from 0) answer."""
+    return conversation(turns[:index]).human(turns[index].message.text)
