@@ -43,7 +43,7 @@ $(READY): pyproject.toml $(LOCK)
 		{ echo "Concordant needs Python 3.11 or newer, and $(PYTHON) is older; try: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing into .venv (some minutes, once) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "  torch …" && $(BIN)/python -m pip install --quiet "$$(grep '^torch==' $(LOCK))"
-	@echo "  the other packages …" && $(BIN)/python -m pip install --quiet --requirement $(LOCK)
-	@echo "  concordant …" && $(BIN)/python -m pip install --quiet --no-deps --editable .
+	@echo "  torch …" && $(BIN)/python -m pip install -qq "$$(grep '^torch==' $(LOCK))"
+	@echo "  the other packages …" && $(BIN)/python -m pip install -qq --requirement $(LOCK)
+	@echo "  concordant …" && $(BIN)/python -m pip install -qq --no-deps --editable .
 	@touch $@
