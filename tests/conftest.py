@@ -1,0 +1,164 @@
+"""What tests of several rooms share: fresh stores on both databases, real data, a browser.
+
+A test that needs what this machine lacks is skipped with the reason (``require_all.py`` makes that a failure in CI).
+The package is imported inside the fixtures, after the annotations of its modules have been put under check.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from concordant.store.database import Database
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+class PostgresServer:
+    """A server on which each test gets a database of its own, copied from a migrated template."""
+
+    def __init__(self, url: str) -> None:
+        from sqlalchemy import make_url
+
+        self._url = make_url(url).set(drivername="postgresql+psycopg")
+        self._made: list[str] = []
+        self._prefix = f"concordant_test_{os.getpid()}"
+
+    def __enter__(self) -> "PostgresServer":
+        from concordant.store.database import Database
+
+        Database.open(self._make("template", "template1")).close()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in reversed(self._made):
+            self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def fresh(self) -> str:
+        """URL of a new store."""
+        return self._make(str(len(self._made)), f"{self._prefix}_template")
+
+    def drop(self, url: str) -> None:
+        from sqlalchemy import make_url
+
+        name = make_url(url).database
+        assert name in self._made
+        self._run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _make(self, name: str, template: str) -> str:
+        full = f"{self._prefix}_{name}"
+        self._run(f"CREATE DATABASE {full} TEMPLATE {template}")
+        self._made.append(full)
+        return self._url.set(database=full).render_as_string(hide_password=False)
+
+    def _run(self, statement: str) -> None:
+        from sqlalchemy import create_engine, text
+        from sqlalchemy.pool import NullPool
+
+        engine = create_engine(self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+
+def _postgres_programs() -> Path | None:
+    """The folder of initdb and pg_ctl."""
+    on_path = shutil.which("initdb")
+    if on_path is not None:
+        return Path(on_path).parent
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return installed[-1].parent if installed else None
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The server of CONCORDANT_TEST_POSTGRES, or a private one in a temporary folder."""
+    url = os.environ.get("CONCORDANT_TEST_POSTGRES")
+    if url:
+        with PostgresServer(url) as server:
+            yield server
+        return
+    programs = _postgres_programs()
+    if programs is None:
+        pytest.skip("there is no PostgreSQL (no initdb, and CONCORDANT_TEST_POSTGRES is not set)")
+    folder = Path(tempfile.mkdtemp(prefix="concordant-pg-"))
+    # PostgreSQL refuses to run as root.
+    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if become:
+        shutil.chown(folder, "postgres")
+
+    def run(program: str, *arguments: str) -> None:
+        command = [*become, str(programs / program), "-D", str(folder / "data"), *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+
+    try:
+        run("initdb", "-U", "concordant", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        # Only a socket in this folder, and no waiting for the disk: the cluster lives as long as the tests.
+        settings = f"-k {folder} -c listen_addresses='' -c fsync=off -c full_page_writes=off -c max_connections=200"
+        run("pg_ctl", "-w", "-o", settings, "-l", str(folder / "log"), "start")
+        try:
+            with PostgresServer(f"postgresql://concordant@/postgres?host={folder}") as server:
+                yield server
+        finally:
+            run("pg_ctl", "-w", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite store to copy."""
+    from concordant.store.database import Database
+
+    path = tmp_path_factory.mktemp("template") / "store.sqlite"
+    Database.open(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty store, once on each database."""
+    if request.param == "sqlite":
+        path = tmp_path / "store.sqlite"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.fresh()
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def database(store_url: str) -> Iterator["Database"]:
+    """An empty store, once on each database."""
+    from concordant.store.database import Database
+
+    database = Database.open(store_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real, public data (CONCORDANT_DATA, else ../shared/data)."""
+    folder = Path(os.environ.get("CONCORDANT_DATA") or _ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"there is no real data in {folder}; set CONCORDANT_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """Chromium's program."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("there is no Chromium on the path")
+    return Path(path)
