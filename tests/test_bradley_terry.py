@@ -25,11 +25,11 @@ from concordant.bradley_terry import (
 from concordant.errors import UserError
 
 
-def test_the_papers_map_from_win_rate_to_elo() -> None:
-    # paper.md §4: 59 % = 63, 68 % = 131, 76 % = 196 (rounded there from 200), 81 % = 250 (252), 87 % = 333 (330)
-    expected = {0.59: 63, 0.68: 131, 0.76: 200, 0.81: 252, 0.87: 330}
-    for probability, elo in expected.items():
-        assert elo_from_gap(gap_from_probability(probability)) == pytest.approx(elo, abs=0.6)
+def test_the_papers_map_between_win_rate_and_elo() -> None:
+    # the pairs that stand on the two axes of the paper's Fig. 1
+    for elo, percent in {63.0: 59, 131.0: 68, 196.0: 76, 250.0: 81, 333.0: 87}.items():
+        assert round(100 * win_probability(gap_from_elo(elo))) == percent
+    assert elo_from_gap(gap_from_probability(0.75)) == pytest.approx(190.85, abs=0.01)
 
 
 def test_one_unit_of_score_is_173_7_elo() -> None:
@@ -73,7 +73,7 @@ def test_two_models_fit_the_log_odds_of_their_wins() -> None:
     scores = fit_scores(wins, anchor=0)
     assert scores.tolist() == [0.0, pytest.approx(math.log(3))]
     assert standard_errors(wins, scores, anchor=0).tolist() == [0.0, pytest.approx(1.154700538)]
-    assert interval95(0.0, 1.0) == (pytest.approx(-1.959964), pytest.approx(1.959964))
+    assert interval95(0.0, 1.0) == pytest.approx((-1.959964, 1.959964))
 
 
 def test_three_models_whose_wins_are_exactly_those_of_scores_0_ln2_ln6() -> None:

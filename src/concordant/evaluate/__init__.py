@@ -1,0 +1,1 @@
+"""Reads models and preferences, writes numbers and figures. Never imports the store."""

@@ -1,0 +1,133 @@
+"""How often a preference model agrees with people, and how sure that is (paper §3.2, §3.3, Fig. 7, 8).
+
+A tie counts ½ and the rate of ties is reported, because a collapsed model that scores everything alike looks perfect to
+"chosen ≥ rejected". Comparisons of the weakest strength are dropped and counted (§2.2). Beside every accuracy stands
+that of "the longer reply wins". Left out: agreement between people, which needs two answers to one comparison.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from concordant.comparison import Preference
+from concordant.errors import UserError
+from concordant.evaluate.calibration import Calibration, calibrate
+from concordant.evaluate.intervals import Share, share
+
+COLLAPSED_BELOW = 1e-3
+"""Root mean square of the score differences that raises the alarm: such a gap moves a win probability by 0.00025."""
+
+
+@dataclass(frozen=True, slots=True)
+class PMEvaluation:
+    """A preference model against people's choices.
+
+    Attributes:
+        accuracy: share of comparisons in which the chosen reply scored higher, ties ½. Its interval is Wilson's on the
+            effective number of comparisons, clustered by opening (first human turn): several comparisons come from one
+            conversation, and are not as much evidence as as many conversations.
+        ties: share of comparisons with two equal scores.
+        nll: mean −log of the Bradley-Terry probability of the choice, in nats; ln 2 = 0.693 is chance.
+        calibration: predicted against observed win rates; holds the expected calibration error.
+        longer_wins: accuracy of "the reply with more characters wins", equal lengths ½. "The shorter wins" has 1 minus
+            it: which of the two is the better rule is not for the test data to choose.
+        by_turn: accuracy by the number of the assistant turn that was judged, from 1.
+        by_file: accuracy by where the comparison came from.
+        weakest_dropped: comparisons left out because the worker was unsure.
+        collapsed: alarm: the scores of chosen and rejected hardly differ anywhere, so the accuracy means nothing.
+    """
+
+    accuracy: Share
+    ties: float
+    nll: float
+    calibration: Calibration
+    longer_wins: Share
+    by_turn: dict[int, Share]
+    by_file: dict[str, Share]
+    weakest_dropped: int
+    collapsed: bool
+
+    def json(self) -> dict[str, Any]:
+        """The fields of ``evaluate pm --json``, and what the report's figures are drawn from."""
+        return {
+            "n": self.accuracy.n,
+            "accuracy": self.accuracy.value,
+            "ci95": list(self.accuracy.ci95),
+            "ties": self.ties,
+            "nll": self.nll,
+            "ece": self.calibration.ece,
+            "length_baseline": {
+                "longer_wins": self.longer_wins.value,
+                "ci95": list(self.longer_wins.ci95),
+                "n": self.longer_wins.n,
+            },
+            "by_turn": {str(turn): _part(self.by_turn[turn]) for turn in sorted(self.by_turn)},
+            "by_file": {name: _part(self.by_file[name]) for name in sorted(self.by_file)},
+            "collapsed": self.collapsed,
+            "weakest_dropped": self.weakest_dropped,
+            "openings": self.accuracy.clusters,
+            "calibration": self.calibration.json(),
+        }
+
+
+def _part(value: Share) -> dict[str, Any]:
+    return {"n": value.n, "accuracy": value.value, "ci95": list(value.ci95)}
+
+
+def credits(gap: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) 1 where the gap is positive, 0 where negative, ½ where it is exactly 0."""
+    return np.asarray((np.sign(gap) + 1) / 2)
+
+
+def evaluate_scores(
+    preferences: Sequence[Preference], chosen: NDArray[np.float64], rejected: NDArray[np.float64]
+) -> PMEvaluation:
+    """Measure scores against choices.
+
+    Args:
+        preferences: n comparisons with their answers.
+        chosen: (n,) scores of ``preference.chosen``.
+        rejected: (n,) scores of ``preference.rejected``.
+
+    Raises:
+        UserError: nothing is left to evaluate, or a score is not a finite number.
+    """
+    if not len(preferences) == len(chosen) == len(rejected):
+        raise ValueError(f"{len(preferences)} preferences, {len(chosen)} and {len(rejected)} scores: not one for one")
+    kept = np.array([not preference.is_weakest for preference in preferences], dtype=bool)
+    used = [preference for preference in preferences if not preference.is_weakest]
+    if not used:
+        raise UserError(
+            f"no comparison to evaluate ({len(preferences)} given, all of the weakest strength); give others"
+            if preferences
+            else "no comparison to evaluate; give a file that holds some"
+        )
+    gap = chosen[kept].astype(np.float64) - rejected[kept].astype(np.float64)
+    if not np.isfinite(gap).all():
+        broken = int((~np.isfinite(gap)).sum())
+        raise UserError(f"the scores of {broken} of {len(gap)} comparisons are not finite; the model is damaged")
+    credit = credits(gap)
+    opening = np.array([preference.prompt.split_key for preference in used])
+    longer = np.array([float(len(preference.chosen) - len(preference.rejected)) for preference in used])
+    turns = np.array([preference.prompt.human_turns for preference in used])
+    files = np.array([preference.source or "unnamed" for preference in used])
+    return PMEvaluation(
+        accuracy=share(credit, opening),
+        ties=float((gap == 0).mean()),
+        nll=float(np.logaddexp(0.0, -gap).mean()),
+        calibration=calibrate(gap, credit, opening),
+        longer_wins=share(credits(longer), opening),
+        by_turn={int(turn): part for turn, part in _groups(credit, opening, turns).items()},
+        by_file={str(name): part for name, part in _groups(credit, opening, files).items()},
+        weakest_dropped=len(preferences) - len(used),
+        collapsed=bool(np.sqrt((gap**2).mean()) < COLLAPSED_BELOW),
+    )
+
+
+def _groups(credit: NDArray[np.float64], opening: NDArray[Any], label: ArrayLike) -> dict[Any, Share]:
+    """The share of each group of equal labels."""
+    labels = np.asarray(label)
+    return {key: share(credit[labels == key], opening[labels == key]) for key in np.unique(labels)}

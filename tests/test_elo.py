@@ -1,0 +1,159 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from concordant.bradley_terry import Game, elo_from_gap, gap_from_probability
+from concordant.comparison import Comparison, Objective, Preference, Side
+from concordant.conversation import Conversation
+from concordant.errors import UserError
+from concordant.evaluate.elo import board, games_from_preferences
+
+
+def games(*counts: tuple[str, str, int], workers: int = 6) -> list[Game]:
+    """``(winner, loser, how often)``, judged by the workers in turn."""
+    made = [Game(winner, loser) for winner, loser, count in counts for _ in range(count)]
+    return [Game(game.winner, game.loser, f"w{index % workers}") for index, game in enumerate(made)]
+
+
+def test_three_to_one_is_191_elo() -> None:
+    result = board(games(("new", "old", 30), ("old", "new", 10)), anchor="old")
+    new, old = result.ratings
+    assert (new.model, old.model) == ("new", "old")
+    assert new.elo == pytest.approx(400 * math.log10(3))  # 190.8
+    assert (old.elo, old.ci95, new.games) == (0.0, (0.0, 0.0), 40)
+    assert new.ci95[0] < new.elo < new.ci95[1]
+    (pair,) = result.pairs
+    assert (pair.model_a, pair.wins_a.value, pair.wins_a.n) == ("new", 0.75, 40)
+    assert pair.expected == pytest.approx(0.75)
+
+
+def test_the_anchor_is_the_model_with_the_most_games_unless_one_is_named() -> None:
+    played = games(("a", "b", 3), ("b", "a", 3), ("b", "c", 3), ("c", "b", 3))
+    assert board(played).anchor == "b"
+    assert board(played, anchor="c").anchor == "c"
+    with pytest.raises(UserError, match=r"anchor 'd' is not among the models \(a, b, c\)"):
+        board(played, anchor="d")
+
+
+def test_the_order_of_games_does_not_matter() -> None:
+    played = games(("a", "b", 7), ("b", "a", 3), ("b", "c", 5), ("c", "b", 4), ("a", "c", 2))
+    assert board(played).json() == board(played[::-1]).json()
+
+
+def test_known_ratings_are_recovered() -> None:
+    random = np.random.default_rng(3)
+    truth = {"a": 0.0, "b": 80.0, "c": 150.0, "d": 300.0}
+    played = []
+    for index in range(12_000):
+        first, second = random.choice(list(truth), 2, replace=False)
+        chance = 1 / (1 + 10 ** ((truth[second] - truth[first]) / 400))
+        won = random.random() < chance
+        played.append(Game(str(first if won else second), str(second if won else first), f"w{index % 30}"))
+    result = board(played, anchor="a")
+    for rating in result.ratings:
+        assert rating.elo == pytest.approx(truth[rating.model], abs=25)
+        assert rating.ci95[1] - rating.ci95[0] < 60
+
+
+def test_intervals_know_that_one_worker_judges_many() -> None:
+    # Each of 16 workers leans by ±1 unit of score. Over workers, the better model wins the mean of σ(0.5 ± 1).
+    random = np.random.default_rng(0)
+    wins = (1 / (1 + math.exp(-1.5)) + 1 / (1 + math.exp(0.5))) / 2
+    truth = elo_from_gap(gap_from_probability(wins))
+    rounds, by_worker, as_if_independent = 150, 0, 0
+    for _ in range(rounds):
+        played = []
+        for worker, lean in enumerate(random.choice([-1.0, 1.0], 16)):
+            for won in random.random(25) < 1 / (1 + math.exp(-0.5 - lean)):
+                played.append(Game("new" if won else "old", "old" if won else "new", f"w{worker}"))
+        low, high = board(played, anchor="old", replicates=400).ratings[0].ci95
+        by_worker += low <= truth <= high
+        unknown = [Game(game.winner, game.loser) for game in played]
+        low, high = board(unknown, anchor="old").ratings[0].ci95
+        as_if_independent += low <= truth <= high
+    assert by_worker >= 0.91 * rounds
+    assert as_if_independent <= 0.75 * rounds
+
+
+def test_too_few_workers_fall_back_and_say_so() -> None:
+    played = games(("a", "b", 30), ("b", "a", 10), workers=4)
+    result = board(played, anchor="b")
+    assert result.interval_method.startswith("Fisher information")
+    assert "4 workers judged" in result.interval_method
+    # se = 1 / √(40 · ¾ · ¼) = 0.365; 1.96 of them in Elo
+    assert result.ratings[0].ci95[1] - result.ratings[0].elo == pytest.approx(elo_from_gap(1.959964 * 0.3651484))
+    nobody = board([Game(game.winner, game.loser) for game in played])
+    assert "no game says who judged" in nobody.interval_method
+    assert nobody.workers == 0
+
+
+def test_games_without_a_judge_count_as_one_worker_together() -> None:
+    known = games(("a", "b", 30), ("b", "a", 10), workers=5)
+    result = board([*known, *(Game("a", "b") for _ in range(10))])
+    assert "6 workers" in result.interval_method
+    assert result.workers == 5
+
+
+def test_one_sided_draws_are_counted() -> None:
+    # one worker holds all of the weaker model's wins, and is left out of a third of the draws
+    played = [Game("b", "a", "w0")] * 3 + [Game("a", "b", f"w{index}") for index in range(8) for _ in range(3)]
+    result = board(played)
+    assert "one-sided, kept finite" in result.interval_method
+    assert all(math.isfinite(limit) for rating in result.ratings for limit in rating.ci95)
+
+
+def test_one_side_that_won_everything_is_refused_with_what_can_be_said() -> None:
+    # Wilson's lower limit of 12 in 12 is 12 / (12 + 3.84) = 75.75 %
+    with pytest.raises(UserError, match=r"'new' won all 12 games against 'old'.*at least 76 %.*collect more"):
+        board(games(("new", "old", 12)))
+
+
+def test_models_that_never_met_are_named() -> None:
+    with pytest.raises(UserError, match="no game links 'a', 'b' and 'c', 'd'"):
+        board(games(("a", "b", 2), ("b", "a", 2), ("c", "d", 2), ("d", "c", 2)))
+
+
+def test_a_model_that_lost_everything_is_named() -> None:
+    with pytest.raises(UserError, match="'a', 'b' won all 5 games against 'c'"):
+        board(games(("a", "b", 2), ("b", "a", 2), ("a", "c", 3), ("b", "c", 2)))
+
+
+def test_no_games_is_an_error() -> None:
+    with pytest.raises(UserError, match="no games to rate"):
+        board([])
+
+
+def test_the_left_side_is_watched() -> None:
+    played = [Game("a", "b", f"w{i % 5}", winner_left=i % 4 != 0) for i in range(40)]
+    result = board([*played, *games(("b", "a", 20))])
+    assert result.left_wins is not None
+    assert (result.left_wins.value, result.left_wins.n) == (0.75, 40)
+    assert board(games(("a", "b", 2), ("b", "a", 2))).left_wins is None
+
+
+def test_json_is_the_contract() -> None:
+    result = board(games(("a", "b", 30), ("b", "a", 10)), dropped={"weakest strength": 2}).json()
+    assert result["ratings"][0].keys() == {"model", "elo", "ci95", "games"}
+    assert (result["n"], result["dropped"], result["workers"]) == (40, {"weakest strength": 2}, 6)
+    assert result["win_rates"][0].keys() == {"model_a", "model_b", "n", "win_rate", "ci95", "expected"}
+    json.dumps(result, allow_nan=False)
+
+
+def stored(preferred: Side, models: tuple[str, str] | None, strength: int | None = 4) -> Preference:
+    comparison = Comparison(Conversation().human("hi"), "one", "two")
+    return Preference(comparison, preferred, Objective.HELPFUL, strength=strength, worker="w", models=models)
+
+
+def test_games_come_from_clear_choices_between_two_models() -> None:
+    found = games_from_preferences(
+        [
+            stored("a", ("old", "new")),
+            stored("b", ("old", "new")),
+            stored("a", ("old", "old")),
+            stored("a", None),
+            stored("a", ("old", "new"), strength=1),
+        ]
+    )
+    assert found == [Game("old", "new", "w", winner_left=True), Game("new", "old", "w", winner_left=False)]
