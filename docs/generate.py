@@ -1,0 +1,153 @@
+"""Writes the pages of this folder that are made from the code: config.md, commands.md, metrics.md.
+
+``python docs/generate.py`` rewrites them, ``--check`` only says which are out of date (status 1).
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+
+from concordant.cli import build_parser
+from concordant.config import ProgrammeConfig, Section
+
+DOCS = Path(__file__).parent
+NOTE = "<!-- Made from the code by `make docs`; change the code, not this page. -->\n\n"
+BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def config_page() -> str:
+    """Every setting, one table for each section of concordant.toml."""
+    sections: list[tuple[str, type[Section], str]] = [("", ProgrammeConfig, "")]
+    for name, field in ProgrammeConfig.model_fields.items():
+        if (section := _section(field)) is not None:
+            sections.append((name, section, field.description or ""))
+    parts = [
+        "# Settings\n\nA programme's `concordant.toml` holds only what differs from these defaults. One setting can "
+        "also be given on the command line, with `--set key=value`, where the verb's help names it; `train pm` and "
+        "`train policy` take the keys of `[pm]` and `[policy]` without the section's name. An unknown key is an "
+        "error. A run writes what it used, resolved, to its `config.json`.\n"
+    ]
+    for name, section, description in sections:
+        parts.append(f"\n## [{name}]\n\n{description}\n" if name else "\n## The programme\n")
+        parts.append("\n| key | default | allowed | meaning |\n|---|---|---|---|\n")
+        parts.extend(
+            f"| `{key}` | `{_toml(field.default)}` | {_allowed(field)} | {field.description} |\n"
+            for key, field in section.model_fields.items()
+            if _section(field) is None
+        )
+    return NOTE + "".join(parts)
+
+
+def _section(field: FieldInfo) -> type[Section] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _allowed(field: FieldInfo) -> str:
+    limits = [
+        f"{sign} {getattr(limit, name)}"
+        for limit in field.metadata
+        for name, sign in BOUNDS.items()
+        if hasattr(limit, name)
+    ]
+    return ", ".join(limits) or (field.annotation.__name__ if isinstance(field.annotation, type) else "")
+
+
+def commands_page() -> str:
+    """Every verb with its arguments."""
+    parser = build_parser()
+    return NOTE + (
+        f"# Commands\n\n{parser.description}\n\n"
+        "Exit status: 0 done; 2 the input is wrong, with one line that names the thing, its value and the way out; "
+        "130 interrupted, and the same command goes on where it stopped. With `--json`, standard output holds one JSON "
+        "object; progress goes to standard error.\n" + "".join(_verbs(parser))
+    )
+
+
+def _verbs(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            help_of = {choice.dest: choice.help for choice in action._choices_actions}
+            for name, inner in action.choices.items():
+                if inner.get_default("run"):
+                    text = inner.description or help_of[name] or ""
+                    yield f"\n## {inner.prog}\n\n{_sentence(text)}\n{_arguments(inner)}"
+                yield from _verbs(inner)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _arguments(parser: argparse.ArgumentParser) -> str:
+    actions = [action for action in parser._actions if action.dest != "help"]
+    if not actions:
+        return ""
+    rows = [
+        f"| `{_argument(action)}`{' (required)' if action.option_strings and action.required else ''} "
+        f"| {_help(parser, action)} |\n"
+        for action in actions
+    ]
+    return "\n| argument | meaning |\n|---|---|\n" + "".join(rows)
+
+
+def _argument(action: argparse.Action) -> str:
+    name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+    if action.choices is not None and action.metavar is None:
+        name = "{" + ",".join(str(choice) for choice in action.choices) + "}"
+    value = "" if action.nargs == 0 else f"{name} …" if action.nargs in ("+", "*") else name
+    value = f"[{value}]" if action.nargs in ("?", "*") else value
+    return f"{', '.join(action.option_strings)} {value}".strip().replace("|", "\\|")
+
+
+def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    values = {**vars(action), "prog": parser.prog}
+    return ((action.help or "") % values).replace("|", "\\|")
+
+
+def metrics_page() -> str:
+    """Every number that a training run logs."""
+    from concordant.train.pm import PM_METRICS
+    from concordant.train.policy import POLICY_METRICS
+
+    return NOTE + (
+        "# Metrics\n\nThe rows of a run's `metrics.jsonl`, one JSON object for each step. What `evaluate` returns is "
+        "described by each verb in [commands.md](commands.md).\n"
+        + _metrics("train pm", PM_METRICS)
+        + _metrics("train policy", POLICY_METRICS)
+    )
+
+
+def _metrics(verb: str, meanings: Mapping[str, str]) -> str:
+    rows = "".join(f"| `{name}` | {meaning} |\n" for name, meaning in meanings.items())
+    return f"\n## {verb}\n\n| name | meaning |\n|---|---|\n{rows}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; status 1 if a page is out of date")
+    check = parser.parse_args().check
+    pages = {"config.md": config_page(), "commands.md": commands_page()}
+    if find_spec("concordant.train") and find_spec("concordant.train.policy"):
+        pages["metrics.md"] = metrics_page()
+    stale = [name for name, text in pages.items() if not (DOCS / name).exists() or (DOCS / name).read_text() != text]
+    if check and stale:
+        print(f"docs/{', docs/'.join(stale)}: out of date; run 'make docs'", file=sys.stderr)
+        return 1
+    for name in stale:
+        (DOCS / name).write_text(pages[name])
+        print(f"wrote docs/{name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
