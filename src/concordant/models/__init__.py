@@ -1,0 +1,1 @@
+"""The only room that defines networks: language models, preference models, generation, checkpoints."""

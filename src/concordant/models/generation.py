@@ -1,0 +1,258 @@
+"""Sampling replies: one prefill a prompt however many replies, a cache with room, finished rows leave the batch.
+
+The same prompts, n and seed give the same tokens: each reply draws from a random stream of its own, by inverting the
+cumulative distribution, so its noise does not depend on who else is in the batch. No top-p (paper, fn. 12).
+Logits are made for the place to be drawn alone; the log-probability of the drawn token is kept, nothing else.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from transformers import Cache
+from transformers.cache_utils import DynamicLayer
+
+from concordant.conversation import Conversation
+from concordant.errors import UserError
+from concordant.models.language_model import LanguageModel
+from concordant.models.shared_rows import RowBatch, SharedRow
+from concordant.sampler import OnText, Reply
+
+OnToken = Callable[[int, int, list[int]], None]
+"""Called as ``on_token(prompt index, reply index, tokens so far)``."""
+
+
+@dataclass(slots=True)
+class SampledReply:
+    """One reply as tokens.
+
+    Attributes:
+        tokens: what was drawn, the end-of-turn token included if there was one.
+        logprobs: log-probability of each drawn token at the sampling temperature.
+        finished: whether the model ended its turn by itself.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingLimits:
+    """How replies are drawn.
+
+    Attributes:
+        max_new_tokens: the reply limit.
+        temperature: divides the logits.
+        rows: most replies in one batch.
+    """
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    rows: int = 64
+
+
+class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """One layer's keys and values with room for the tokens to come, so that a step copies one column, not the cache."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+        self._store: tuple[Tensor, Tensor] | None = None
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Append (B, H, T, D) keys and values; returns all of them so far."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            batch, heads, tokens, size = key_states.shape
+            shape = (batch, heads, tokens + self._room, size)
+            self._store = key_states.new_empty(shape), value_states.new_empty(shape)
+        assert self._store is not None
+        start = self.get_seq_length()
+        end = start + key_states.shape[2]
+        self._store[0][:, :, start:end] = key_states
+        self._store[1][:, :, start:end] = value_states
+        self.keys, self.values = (part[:, :, :end] for part in self._store)
+        return self.keys, self.values
+
+    def pick(self, rows: Int64[Tensor, " R"]) -> None:
+        """Keep these rows, in this order; a row may be taken several times."""
+        assert self._store is not None
+        length = self.get_seq_length()
+        self._store = self._store[0][rows], self._store[1][rows]
+        self.keys, self.values = (part[:, :, :length] for part in self._store)
+
+
+@torch.inference_mode()
+def generate(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    n: int,
+    limits: SamplingLimits,
+    seed: int,
+    on_token: OnToken | None = None,
+) -> list[list[SampledReply]]:
+    """n replies to each prompt.
+
+    Args:
+        model: any causal LM.
+        prompts: token lists; each must be non-empty.
+        n: replies to each.
+        limits: length, temperature, batch.
+        seed: of every draw.
+        on_token: told of each token as it is drawn.
+
+    Returns:
+        One list of n replies a prompt, in the order given.
+    """
+    replies = [[SampledReply() for _ in range(n)] for _ in prompts]
+    # Prompts of like length go together: the padding of a group is computed at every step.
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    group = max(1, limits.rows // n)
+    for start in range(0, len(order), group):
+        _generate_group(model, prompts, order[start : start + group], replies, limits, seed, on_token)
+    return replies
+
+
+def _generate_group(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    group: list[int],
+    replies: list[list[SampledReply]],
+    limits: SamplingLimits,
+    seed: int,
+    on_token: OnToken | None,
+) -> None:
+    """Fill ``replies`` for the prompts of one group, all replies to them in one batch."""
+    n = len(replies[group[0]])
+    batch = RowBatch.pack([SharedRow(list(prompts[index]), []) for index in group], model.device)
+    cache = Cache(layers=[_RoomyLayer(limits.max_new_tokens) for _ in range(model.causal.config.num_hidden_layers)])
+    lengths = torch.tensor([len(prompts[index]) for index in group], device=model.device)
+    hidden = _step(model, batch.input_ids, batch.positions, batch.attention, cache)
+    predictors = hidden[torch.arange(len(group), device=model.device), lengths - 1].repeat_interleave(n, dim=0)
+    rows = torch.arange(len(group), device=model.device).repeat_interleave(n)
+    for layer in cache.layers:
+        layer.pick(rows)
+    lengths = lengths[rows]
+    seen = (batch.segments == 0)[rows]  # (R, P) which columns of the cache hold a token of the row's prompt
+    living = [(index, reply) for index in group for reply in range(n)]
+    noise = _uniform_noise(living, limits.max_new_tokens, seed).to(model.device)
+
+    for step in range(limits.max_new_tokens):
+        tokens, logprobs = _draw(model, predictors, noise[:, step], limits.temperature)
+        keep = []
+        for row, (token, logprob) in enumerate(zip(tokens.tolist(), logprobs.tolist(), strict=True)):
+            index, place = living[row]
+            reply = replies[index][place]
+            reply.tokens.append(token)
+            reply.logprobs.append(logprob)
+            reply.finished = token == model.format.end_of_turn or _says_stop(model, reply.tokens)
+            if not reply.finished:
+                keep.append(row)
+            if on_token is not None:
+                on_token(index, place, reply.tokens)
+        if not keep or step + 1 == limits.max_new_tokens:
+            return
+        if len(keep) < len(living):
+            kept = torch.tensor(keep, device=model.device)
+            tokens, lengths, seen, noise = tokens[kept], lengths[kept], seen[kept], noise[kept]
+            living = [living[row] for row in keep]
+            for layer in cache.layers:
+                layer.pick(kept)
+        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
+        predictors = _step(model, tokens[:, None], (lengths + step)[:, None], seen[:, None, None, :], cache)[:, 0]
+
+
+def _step(
+    model: LanguageModel,
+    ids: Int64[Tensor, "B T"],
+    positions: Int64[Tensor, "B T"],
+    attention: Bool[Tensor, "B 1 T L"],
+    cache: Any,
+) -> Float[Tensor, "B T D"]:
+    """Hidden states of new tokens, whose keys and values join the cache (L columns after this step)."""
+    output = model.body(
+        input_ids=ids, position_ids=positions, attention_mask=attention, past_key_values=cache, use_cache=True
+    )
+    hidden: Tensor = output.last_hidden_state
+    return hidden
+
+
+def _draw(
+    model: LanguageModel, hidden: Float[Tensor, "R D"], noise: Float[Tensor, " R"], temperature: float
+) -> tuple[Int64[Tensor, " R"], Float[Tensor, " R"]]:
+    """(token, log-probability) a row: the first token whose cumulative probability exceeds the row's noise."""
+    logprobs = torch.log_softmax(model.causal.get_output_embeddings()(hidden).float() / temperature, dim=-1)
+    cumulative = logprobs.exp().cumsum(dim=-1)
+    target = noise.to(cumulative.dtype)[:, None] * cumulative[:, -1:]
+    tokens = torch.searchsorted(cumulative, target, right=True).clamp_(max=logprobs.shape[1] - 1)
+    return tokens[:, 0], logprobs.gather(1, tokens)[:, 0]
+
+
+def _uniform_noise(places: Sequence[tuple[int, int]], steps: int, seed: int) -> Float[Tensor, "R S"]:
+    """(R, S) numbers in [0, 1): a stream for each (prompt index, reply index), the same in any batch."""
+    generator = torch.Generator()
+    streams = []
+    for index, reply in places:
+        generator.manual_seed((seed * 1_000_003 + index) * 1_009 + reply)
+        streams.append(torch.rand(steps, generator=generator))
+    return torch.stack(streams)
+
+
+def _says_stop(model: LanguageModel, tokens: list[int]) -> bool:
+    """Whether a model without a template has begun to write the human's next turn."""
+    stop = model.format.stop_text
+    return stop is not None and stop in model.tokenizer.decode(tokens[-12:])
+
+
+@dataclass(frozen=True)
+class ModelSampler:
+    """The Sampler protocol on a language model.
+
+    Attributes:
+        model: who writes.
+        limits: length, temperature, batch.
+        max_prompt_tokens: longer conversations lose whole turns from the left.
+    """
+
+    model: LanguageModel
+    limits: SamplingLimits
+    max_prompt_tokens: int = 2048
+
+    def sample(
+        self, conversations: Sequence[Conversation], n: int, seed: int, on_text: OnText | None = None
+    ) -> list[list[Reply]]:
+        """n replies to each conversation.
+
+        Raises:
+            UserError: the last message of a conversation does not fit the model's context.
+        """
+        prompts = [self._prompt(conversation) for conversation in conversations]
+
+        def on_token(index: int, reply: int, tokens: list[int]) -> None:
+            # A character may be spread over several tokens; half of one is not shown.
+            text = self._text(tokens)
+            if on_text is not None and not text.endswith("\ufffd"):
+                on_text(index, reply, text)
+
+        drawn = generate(self.model, prompts, n, self.limits, seed, on_token if on_text else None)
+        return [
+            [Reply(self._text(reply.tokens), reply.finished, len(reply.tokens)) for reply in replies]
+            for replies in drawn
+        ]
+
+    def _prompt(self, conversation: Conversation) -> list[int]:
+        tokens = self.model.format.fit(conversation, self.max_prompt_tokens)
+        if tokens is None:
+            raise UserError(f"the last message does not fit {self.max_prompt_tokens} tokens; make it shorter")
+        return tokens
+
+    def _text(self, tokens: list[int]) -> str:
+        text = self.model.format.text(tokens)
+        stop = self.model.format.stop_text
+        return text.split(stop.strip())[0].strip() if stop else text

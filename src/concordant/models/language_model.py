@@ -1,0 +1,149 @@
+"""A causal language model with its tokenizer and chat format: loading, LoRA, and log-probabilities of replies.
+
+Dropout is off always, in training too: a ratio of two passes over the same tokens must be exactly 1 before the first
+step. What this file leaves out: sampling (``generation.py``) and losses (``train/``).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from concordant.errors import UserError
+from concordant.models.chat_format import ChatFormat
+from concordant.models.shared_rows import RowBatch
+
+_LOGIT_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A network of transformers' causal LM kind (or peft's wrapper of one) and what renders text for it.
+
+    Shape letters: B rows, T tokens, N reply tokens, D hidden size, V vocabulary.
+    """
+
+    network: Any
+    tokenizer: Any
+    format: ChatFormat
+
+    @classmethod
+    def load(cls, folder: Path, adapter: Path | None = None, device: torch.device | str = "cpu") -> "LanguageModel":
+        """A model from its folder, with a LoRA adapter merged into it where one is given.
+
+        Raises:
+            UserError: the folder holds no causal LM that transformers can load.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        if not (folder / "config.json").exists():
+            raise UserError(
+                f"{folder} holds no model (it has no config.json); give a folder written by a run or a hub id"
+            )
+        try:
+            network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        except (OSError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{folder} cannot be loaded as a causal language model ({reason})") from None
+        if adapter is not None:
+            from peft import PeftModel
+
+            network = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
+        network.requires_grad_(False)
+        return cls(network.to(device).eval(), tokenizer, ChatFormat(tokenizer))
+
+    def with_lora(self, rank: int, seed: int) -> "LanguageModel":
+        """The same trunk with a fresh trainable LoRA of this rank on every linear layer (α = 2r); it starts at zero."""
+        network = attach_lora(self.network, rank, seed)
+        return LanguageModel(network, self.tokenizer, self.format)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(next(self.network.parameters()).device)
+
+    @property
+    def causal(self) -> Any:
+        """The causal LM itself, without peft's wrapper; its layers carry the LoRA all the same."""
+        return self.network.get_base_model() if hasattr(self.network, "peft_config") else self.network
+
+    @property
+    def body(self) -> Any:
+        """The transformer without its language-model head."""
+        return getattr(self.causal, self.causal.base_model_prefix)
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.causal.config.hidden_size)
+
+    @contextmanager
+    def reference(self) -> Iterator[None]:
+        """Within it the model is what it was before training: the adapter is off. No second copy is held."""
+        with self.network.disable_adapter():
+            yield
+
+    def hidden(self, batch: RowBatch) -> Float[Tensor, "B T D"]:
+        """Last hidden states of packed rows."""
+        return hidden_states(self.body, batch)
+
+    def token_logprobs(
+        self, hidden: Float[Tensor, "N D"], tokens: Int64[Tensor, " N"], temperature: float
+    ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
+        """(log-probability of each token, entropy of its distribution) from the hidden states that predict them.
+
+        Logits are made for these places alone, in slices, and never stored for a whole batch.
+
+        Args:
+            hidden: (N, D) states at the places that predict.
+            tokens: (N,) what came there.
+            temperature: divides the logits.
+        """
+        head = self.causal.get_output_embeddings()
+        logprobs, entropies = [], []
+        for part, part_tokens in zip(torch.split(hidden, _LOGIT_ROWS), torch.split(tokens, _LOGIT_ROWS), strict=True):
+            distribution = torch.log_softmax(head(part).float() / temperature, dim=-1)
+            logprobs.append(distribution.gather(1, part_tokens[:, None])[:, 0])
+            entropies.append(-(distribution.detach().exp() * distribution.detach()).sum(dim=-1))
+        return torch.cat(logprobs), torch.cat(entropies)
+
+
+def hidden_states(body: Any, batch: RowBatch) -> Float[Tensor, "B T D"]:
+    """Last hidden states of a transformer body on packed rows."""
+    output = body(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention,
+        position_ids=batch.positions,
+        use_cache=False,
+    )
+    hidden: Tensor = output.last_hidden_state
+    return hidden
+
+
+def attach_lora(network: Any, rank: int, seed: int, frozen_layers: int = 0) -> Any:
+    """peft's wrapper of ``network`` with LoRA (rank r, α = 2r, no dropout) on every linear layer of its transformer.
+
+    Args:
+        network: a transformers model; its own weights are frozen.
+        rank: r.
+        seed: of the LoRA's random half; the other half is zero, so that the start changes nothing.
+        frozen_layers: how many lower layers get no LoRA.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    body = getattr(network, network.base_model_prefix)
+    linear = sorted({name.split(".")[-1] for name, module in body.named_modules() if isinstance(module, nn.Linear)})
+    layers = range(frozen_layers, network.config.num_hidden_layers)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        wrapped = get_peft_model(
+            network,
+            LoraConfig(
+                r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=linear, layers_to_transform=list(layers)
+            ),
+        )
+    return wrapped.eval()
