@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from typing import Any
 from concordant.errors import UserError
 
 Json = dict[str, Any]
+
+Watch = Callable[[int, int, str], None]
+"""Told of progress: ``watch(done, total, what was last seen)``."""
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -170,9 +173,22 @@ class Run:
                 kept = [row for row in read_jsonl(path) if row["step"] <= step]
                 write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
 
+    def save_model(self, save: Callable[[Path], None]) -> None:
+        """Let ``save`` write the finished model into a folder, and put that in place whole."""
+        temporary = Path(tempfile.mkdtemp(dir=self.path, prefix=".model.new."))
+        try:
+            save(temporary)
+            temporary.chmod(0o755)
+            for file in temporary.rglob("*"):
+                file.chmod(0o755 if file.is_dir() else 0o644)
+            replace_folder(temporary, self.model)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write result.json: the run is complete, and its model stands in ``model/``."""
+        """Write result.json: the run is complete, and its model stands in ``model/``. The checkpoint goes."""
         write_whole(self.path / "result.json", json.dumps(dict(result), indent=2) + "\n")
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
 
     @property
     def finished(self) -> bool:

@@ -73,7 +73,7 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Undo ``optimizer_tensors`` on a fresh optimiser of the same parameters; settings such as the rate stay its own."""
+    """Undo ``optimizer_tensors`` on a fresh optimiser of the same parameters; its settings stay its own."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)

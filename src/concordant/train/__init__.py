@@ -1,0 +1,1 @@
+"""Training: the arithmetic as pure functions (losses, advantages), and one file a stage (pm, policy)."""
