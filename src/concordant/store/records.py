@@ -1,0 +1,230 @@
+"""Everything the store knows of each choice, as one record: the noun, and beside it what the noun leaves out.
+
+Here a click becomes a preference. In a harmless (red-team) talk the worker clicked the more harmful reply (paper §2.1),
+so the other side is the better one. Records come in a stable order: talks by their beginning, then imports.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from concordant.comparison import Comparison, Objective, Preference, Side, Tranche
+from concordant.conversation import Conversation, Speaker, Turn
+from concordant.store.people import WorkerKind
+from concordant.store.registry import SnapshotKind
+from concordant.store.tables import ImportedRow, ImportRow, ReplyRow, SnapshotRow, TalkRow, WorkerRow
+from concordant.store.transcripts import Exchange, clicked_side, exchanges, prompt_of, strength
+
+_TALKS_AT_ONCE = 200
+STORE = "store"
+"""``Preference.source`` of what was collected here; imports carry their file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How one reply came about.
+
+    Attributes:
+        snapshot_id: who wrote it; its label is in ``Preference.models``.
+        seed: with which it was sampled.
+        tokens: how many were sampled.
+        finished: whether the model ended its turn by itself.
+        score: by the preference model, for a best-of-k reply.
+        attempts: how many writers began it.
+        done: when it was complete, UTC.
+    """
+
+    snapshot_id: str
+    seed: int
+    tokens: int | None
+    finished: bool | None
+    score: float | None
+    attempts: int
+    done: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What is known only of choices made here.
+
+    Attributes:
+        talk_id: the conversation.
+        study: what it was collected for.
+        turn: of the talk, from 1.
+        button: 1 to 8, as the sides were shown.
+        choice_number: 1, or more where it supersedes earlier choices.
+        swap: whether the first reply that was drawn is the one shown as B.
+        said: when the worker's message came, UTC.
+        chosen: when the button was pressed, UTC.
+        rating: of the whole talk, once it was ended.
+        comment: on the whole talk.
+        replies: of sides (a, b).
+    """
+
+    talk_id: str
+    study: str
+    turn: int
+    button: int
+    choice_number: int
+    swap: bool
+    said: datetime
+    chosen: datetime
+    rating: int | None
+    comment: str | None
+    replies: tuple[Written, Written]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A preference with its id and everything else that was recorded.
+
+    Attributes:
+        id: of the comparison, or of the imported row; 32 hex digits.
+        preference: side ``a`` is the reply that was shown as A.
+        worker_kind: None where an imported file does not say.
+        collected: None for imported rows.
+    """
+
+    id: str
+    preference: Preference
+    worker_kind: WorkerKind | None
+    collected: Collected | None
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Labels and tranches of the snapshots (by id)."""
+
+    labels: dict[str, str]
+    tranches: dict[str, Tranche]
+
+    @classmethod
+    def read(cls, session: Session) -> "Models":
+        rows = {row.id: row for row in session.scalars(select(SnapshotRow))}
+        return cls(
+            {key: row.label for key, row in rows.items()}, {key: _tranche(row, rows) for key, row in rows.items()}
+        )
+
+    def tranche(self, first: str, second: str) -> Tranche:
+        """Of a comparison: online if a policy took part, else rs if a best-of-k did, else base (paper §2.3)."""
+        return max(self.tranches[first], self.tranches[second], key=list(Tranche).index)
+
+
+def _tranche(row: SnapshotRow, rows: dict[str, SnapshotRow]) -> Tranche:
+    if row.kind == SnapshotKind.MODEL:
+        return Tranche.BASE if row.spec["adapter"] is None else Tranche.ONLINE
+    behind = _tranche(rows[row.spec["of"]], rows)
+    return Tranche.RS if behind is Tranche.BASE else behind
+
+
+def collected_records(
+    session: Session, objective: Objective | None = None, study: str | None = None
+) -> Iterator[Record]:
+    """Records of the choices made here, by the talk's beginning and turn; choices that were superseded are left out."""
+    models = Models.read(session)
+    ids = list(session.scalars(_talk_ids(objective, study)))
+    for start in range(0, len(ids), _TALKS_AT_ONCE):
+        batch = ids[start : start + _TALKS_AT_ONCE]
+        turns_of = exchanges(session, batch)
+        rows = session.execute(
+            select(TalkRow, WorkerRow)
+            .join(WorkerRow, WorkerRow.id == TalkRow.worker_id)
+            .where(TalkRow.id.in_(batch))
+            .order_by(TalkRow.created, TalkRow.id)
+        )
+        for talk, worker in rows:
+            turns = turns_of[talk.id]
+            for index, turn in enumerate(turns):
+                if turn.choice is not None:
+                    yield _collected(talk, worker, turn, prompt_of(turns, index), models)
+        session.expunge_all()
+
+
+def imported_records(
+    session: Session, objective: Objective | None = None, tranche: Tranche | None = None
+) -> Iterator[Record]:
+    """Records of imported rows, by the import's time and the file's order."""
+    statement = (
+        select(ImportedRow, ImportRow)
+        .join(ImportRow, ImportRow.id == ImportedRow.import_id)
+        .order_by(ImportRow.created, ImportRow.id, ImportedRow.row)
+        .execution_options(yield_per=500)
+    )
+    if objective is not None:
+        statement = statement.where(ImportRow.objective == objective.value)
+    if tranche is not None:
+        statement = statement.where(ImportRow.tranche == tranche.value)
+    for row, file in session.execute(statement):
+        yield _imported(row, file)
+
+
+def turns_json(conversation: Conversation) -> list[list[str]]:
+    """A conversation as JSON: ``[[speaker, text], …]``."""
+    return [[turn.speaker.value, turn.text] for turn in conversation.turns]
+
+
+def turns_from_json(turns: list[list[str]]) -> Conversation:
+    """The inverse of ``turns_json``."""
+    return Conversation(tuple(Turn(Speaker(speaker), text) for speaker, text in turns))
+
+
+def _talk_ids(objective: Objective | None, study: str | None) -> Select[str]:
+    statement = select(TalkRow.id).order_by(TalkRow.created, TalkRow.id)
+    if objective is not None:
+        statement = statement.where(TalkRow.objective == objective.value)
+    if study is not None:
+        statement = statement.where(TalkRow.study == study)
+    return statement
+
+
+def _collected(talk: TalkRow, worker: WorkerRow, turn: Exchange, prompt: Conversation, models: Models) -> Record:
+    assert turn.choice is not None
+    a, b = turn.replies
+    clicked = clicked_side(turn.choice.button)
+    preference = Preference(
+        comparison=Comparison(prompt, a.text, b.text),
+        preferred=clicked if talk.objective == Objective.HELPFUL else _other(clicked),
+        objective=Objective(talk.objective),
+        tranche=models.tranche(a.snapshot_id, b.snapshot_id),
+        strength=strength(turn.choice.button),
+        worker=worker.id,
+        source=STORE,
+        models=(models.labels[a.snapshot_id], models.labels[b.snapshot_id]),
+    )
+    collected = Collected(
+        talk_id=talk.id,
+        study=talk.study,
+        turn=turn.message.turn,
+        button=turn.choice.button,
+        choice_number=turn.choice.number,
+        swap=turn.comparison.swap,
+        said=turn.message.created,
+        chosen=turn.choice.created,
+        rating=talk.rating,
+        comment=talk.comment,
+        replies=(_written(a), _written(b)),
+    )
+    return Record(turn.comparison.id, preference, WorkerKind(worker.kind), collected)
+
+
+def _other(side: Side) -> Side:
+    return "b" if side == "a" else "a"
+
+
+def _written(row: ReplyRow) -> Written:
+    return Written(row.snapshot_id, row.seed, row.tokens, row.finished, row.score, row.attempt, row.done)
+
+
+def _imported(row: ImportedRow, file: ImportRow) -> Record:
+    assert row.preferred in ("a", "b"), row.preferred
+    preference = Preference(
+        comparison=Comparison(turns_from_json(row.prompt), row.reply_a, row.reply_b),
+        preferred="a" if row.preferred == "a" else "b",
+        objective=Objective(file.objective),
+        tranche=Tranche(file.tranche),
+        source=file.name,
+    )
+    return Record(row.id, preference, None if row.worker_kind is None else WorkerKind(row.worker_kind), None)
