@@ -1,5 +1,210 @@
-from concordant.commands.outcome import Verbs
+"""``concordant serve`` and ``concordant simulate``: the pages with the reply generator, and scripted workers."""
+
+import argparse
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
+from concordant.errors import UserError
+
+if TYPE_CHECKING:
+    from concordant.collect.room import Room
+    from concordant.comparison import Objective
+    from concordant.programme import Programme
+    from concordant.sampler import Sampler
+    from concordant.store.database import Database
+    from concordant.store.registry import Snapshot
+
+HEARTBEAT = "generator.state"
+"""File in the programme's folder by which the pages know whether replies are being written."""
 
 
 def add(verbs: Verbs) -> None:
-    pass
+    """Add the verbs ``serve`` and ``simulate``."""
+    serve = verbs.add_parser("serve", help="the pages and the reply generator; prints the links")
+    serve.add_argument("--host", help="address to listen on (default: collect.host)")
+    serve.add_argument("--port", type=int, help="port to listen on; 0 takes a free one (default: collect.port)")
+    serve.add_argument(
+        "--only", choices=("pages", "replies"), help="one of the two halves, for example the replies on a GPU machine"
+    )
+    serve.add_argument("--scripted-replies", action="store_true", help=argparse.SUPPRESS)
+    serve.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+    add_programme(serve)
+    serve.set_defaults(run=serve_)
+
+    simulate = verbs.add_parser("simulate", help="conversations by scripted workers, over the same pages as people's")
+    simulate.add_argument("conversations", type=int, metavar="N", help="how many conversations")
+    simulate.add_argument("--worker", choices=("scripted",), default="scripted", help="who talks and chooses")
+    simulate.add_argument(
+        "--objective", choices=("helpful", "harmless", "both"), default="helpful", help="kind of conversation"
+    )
+    simulate.add_argument("--study", default="", metavar="S", help="tag of the conversations")
+    simulate.add_argument("--url", metavar="URL", help="of the pages (default: those served from this folder)")
+    simulate.add_argument("--concurrency", type=int, default=16, metavar="C", help="workers at once (default 16)")
+    simulate.add_argument(
+        "--seed", type=int, metavar="S", help="of what they say and choose (default: the programme's)"
+    )
+    simulate.add_argument("--log", type=Path, metavar="FILE", help="JSON lines: every choice that the server confirmed")
+    add_programme(simulate)
+    add_json(simulate)
+    simulate.set_defaults(run=simulate_)
+
+
+def serve_(args: argparse.Namespace) -> Outcome:
+    from concordant.programme import Programme
+
+    programme = Programme.open(args.dir)
+    with _store(programme) as db:
+        if args.only == "replies":
+            _write_replies(programme, db, args.scripted_replies, args.supervised)
+        else:
+            _serve_pages(programme, db, args)
+    return Outcome("ended")
+
+
+def _serve_pages(programme: "Programme", db: "Database", args: argparse.Namespace) -> None:
+    from contextlib import ExitStack
+
+    from concordant.collect.serving import Supervisor, address_of, announced, links, listen, running_server, serve_pages
+
+    served = running_server(programme.path)
+    if served is not None:
+        raise UserError(f"{programme.path} is served already, at {served}; end that 'concordant serve' first")
+    host = programme.config.collect.host if args.host is None else args.host
+    port = programme.config.collect.port if args.port is None else args.port
+    listener = listen(host, port)
+    url = address_of(listener)
+    with ExitStack() as stack:
+        stack.callback(listener.close)
+        if args.only is None:
+            command = [sys.executable, "-m", "concordant.cli", "serve", "--only", "replies", "--supervised"]
+            command += ["--dir", str(programme.path), *(["--scripted-replies"] if args.scripted_replies else [])]
+            stack.enter_context(Supervisor(command, programme.path / "logs/generator.log"))
+        found = links(db, programme.path, url)
+        print(f"worker      {found.worker}\nresearcher  {found.researcher}\nCtrl-C ends both.", flush=True)
+        stack.enter_context(announced(programme.path, url))
+        serve_pages(_room(programme, db, args), listener)
+
+
+def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "Room":
+    from concordant.collect.heartbeat import Heartbeat
+    from concordant.collect.room import Room
+    from concordant.collect.scripted_replies import BANNER
+
+    return Room(
+        db,
+        programme.config.collect,
+        seed=programme.config.seed,
+        heartbeat=Heartbeat(None if args.only else programme.path / HEARTBEAT),
+        report=programme.path / "report",
+        banner=BANNER if args.scripted_replies else "",
+    )
+
+
+def _write_replies(programme: "Programme", db: "Database", scripted: bool, supervised: bool) -> None:
+    import logging
+    import signal
+
+    from concordant.collect.generator import run_generator
+    from concordant.collect.heartbeat import GeneratorState, Heartbeat
+    from concordant.collect.serving import stop_with_parent
+    from concordant.store.registry import active_deployments
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    if supervised:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us to end
+        stop_with_parent(stop)
+    heartbeat = Heartbeat(programme.path / HEARTBEAT)
+    with heartbeat.beating(lambda: GeneratorState.STARTING):
+        samplers = _samplers(programme, db, scripted)
+        for deployment in active_deployments(db):
+            samplers(deployment.snapshot)  # loaded before the first message comes
+    run_generator(db, samplers, stop, heartbeat=heartbeat)
+
+
+def _samplers(programme: "Programme", db: "Database", scripted: bool) -> "Callable[[Snapshot], Sampler]":
+    if not scripted:
+        from concordant.serving_models import snapshot_samplers
+
+        return snapshot_samplers(programme, db)
+    from concordant.collect.scripted_replies import scripted_replies
+    from concordant.store.registry import SnapshotKind, active_deployments, add_snapshot, deploy
+
+    if not active_deployments(db):
+        spec = {"folder": "scripted", "adapter": None}
+        deploy(db, add_snapshot(db, "scripted-replies", SnapshotKind.MODEL, spec).id, 1.0)
+    sampler = scripted_replies()
+    return lambda snapshot: sampler
+
+
+def simulate_(args: argparse.Namespace) -> Outcome:
+    from concordant.collect.serving import running_server
+    from concordant.collect.simulate import Plan, simulate
+    from concordant.collect.taste import ScriptedTaste
+    from concordant.programme import Programme
+
+    if args.conversations < 1 or args.concurrency < 1:
+        raise UserError("N and --concurrency must be at least 1")
+    programme = Programme.open(args.dir)
+    url = args.url or running_server(programme.path)
+    if url is None:
+        raise UserError(f"no pages are served from {args.dir}; start them with 'concordant serve --dir {args.dir}'")
+    seed = programme.config.seed if args.seed is None else args.seed
+    plan = Plan(
+        url=url,
+        conversations=args.conversations,
+        objectives=_objectives(args.objective),
+        study=args.study,
+        workers=args.concurrency,
+        taste=ScriptedTaste(seed=seed),
+        log=args.log,
+    )
+    with _store(programme) as db, _progress(args.conversations) as on_progress:
+        report = simulate(db, programme.config.collect, plan, on_progress)
+    return Outcome(
+        f"{report.conversations} conversations and {report.choices} choices by scripted workers "
+        f"in {report.seconds:.0f} s",
+        {
+            "conversations": report.conversations,
+            "choices": report.choices,
+            "repeats": report.repeats,
+            "seconds": round(report.seconds, 1),
+            "worker": "scripted",
+            "study": args.study,
+        },
+    )
+
+
+def _objectives(name: str) -> "tuple[Objective, ...]":
+    from concordant.comparison import Objective
+
+    return tuple(Objective) if name == "both" else (Objective(name),)
+
+
+@contextmanager
+def _progress(conversations: int) -> "Iterator[Callable[[int, int], None]]":
+    """A bar with the rate and the time left, on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("conversations"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[choices]} choices"), console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=conversations, choices=0)
+        yield lambda done, choices: bar.update(task, completed=done, choices=choices)
+
+
+@contextmanager
+def _store(programme: "Programme") -> "Iterator[Database]":
+    from concordant.store.database import Database
+
+    database = Database.open(programme.store_url)
+    try:
+        yield database
+    finally:
+        database.close()

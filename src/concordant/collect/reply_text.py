@@ -1,0 +1,52 @@
+"""A reply on its way to the page: Markdown into safe HTML, and both replies of a pair at one pace.
+
+What a model writes is untrusted. HTML in it is shown as text, links carry no referrer, images are left out (a remote
+image would tell its server who reads). Both replies are shown only as far as both have come, so that speed says nothing
+about who writes.
+"""
+
+import re
+from functools import lru_cache
+
+import nh3
+from markdown_it import MarkdownIt
+
+_MARKDOWN = (
+    MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"]).disable("image")
+)
+_TAGS = {
+    *("p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
+}
+_WORD = re.compile(r"\S+")
+
+
+@lru_cache(maxsize=256)
+def to_html(text: str) -> str:
+    """Markdown as HTML that is safe to put into a page."""
+    return nh3.clean(
+        _MARKDOWN.render(text),
+        tags=_TAGS,
+        attributes={"a": {"href"}, "ol": {"start"}},
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
+    )
+
+
+def in_step(text_a: str, text_b: str) -> tuple[str, str]:
+    """Both texts cut to as many words as the shorter one has. Neither result shrinks while both texts grow."""
+    words = min(_count(text_a), _count(text_b))
+    return _first_words(text_a, words), _first_words(text_b, words)
+
+
+def _count(text: str) -> int:
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def _first_words(text: str, words: int) -> str:
+    end = 0
+    for number, match in enumerate(_WORD.finditer(text)):
+        if number == words:
+            break
+        end = match.end()
+    return text[:end]

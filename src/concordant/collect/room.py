@@ -1,0 +1,108 @@
+"""What the routes share: the store, the settings, and how a page is made.
+
+Routes take it with ``RoomHere``, and who is behind a request, a worker or a researcher, with ``WorkerHere`` and
+``StaffHere``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from concordant.collect.heartbeat import Heartbeat
+from concordant.collect.static_files import StaticFiles
+from concordant.config import CollectConfig
+from concordant.store.database import Database
+from concordant.store.people import Worker, is_staff_token, worker_by_token
+
+WORKER_COOKIE = "concordant_worker"
+STAFF_COOKIE = "concordant_staff"
+COOKIE_SECONDS = 60 * 60 * 24 * 60
+
+
+class NotInvited(Exception):
+    """No valid link was opened in this browser. ``staff``: the page is a researcher's."""
+
+    def __init__(self, staff: bool) -> None:
+        super().__init__()
+        self.staff = staff
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a web process knows.
+
+    Attributes:
+        db: the store; the only place where anything is kept.
+        config: turns, shares.
+        seed: of every draw.
+        heartbeat: where the generator says that it is alive.
+        report: folder of the newest report, for researchers; None: there is none.
+        banner: one line over every page, such as that replies are scripted; "": none.
+        stopping: True once the process ends, so that streams end with it.
+    """
+
+    db: Database
+    config: CollectConfig
+    seed: int = 0
+    heartbeat: Heartbeat = field(default_factory=lambda: Heartbeat(None))
+    report: Path | None = None
+    banner: str = ""
+    stopping: Callable[[], bool] = lambda: False
+
+    @cached_property
+    def static(self) -> StaticFiles:
+        return StaticFiles()
+
+    @cached_property
+    def _templates(self) -> Environment:
+        environment = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.globals.update(static=self.static.address, banner=self.banner, work="", mark="Concordant")
+        return environment
+
+    def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """A whole page."""
+        return HTMLResponse(self._templates.get_template(template).render(values), status)
+
+    def notice(self, status: int, title: str, text: str, link: tuple[str, str] | None = None) -> HTMLResponse:
+        """A page of one short text and perhaps one (address, text) to go on with."""
+        address, label = link or ("", "")
+        return self.page("notice.html", status, title=title, text=text, link=address, link_text=label)
+
+
+def room_of(request: Request) -> Room:
+    """The room of the application that serves the request."""
+    room: Room = request.app.state.room
+    return room
+
+
+RoomHere = Annotated[Room, Depends(room_of)]
+
+
+def worker_of(request: Request, room: RoomHere) -> Worker:
+    """Who opened their link in this browser."""
+    worker = worker_by_token(room.db, request.cookies.get(WORKER_COOKIE, ""))
+    if worker is None:
+        raise NotInvited(staff=False)
+    return worker
+
+
+def staff_of(request: Request, room: RoomHere) -> None:
+    """Lets researchers through."""
+    if not is_staff_token(room.db, request.cookies.get(STAFF_COOKIE, "")):
+        raise NotInvited(staff=True)
+
+
+WorkerHere = Annotated[Worker, Depends(worker_of)]
+StaffHere = Annotated[None, Depends(staff_of)]

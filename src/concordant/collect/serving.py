@@ -1,0 +1,190 @@
+"""How the pages are served: this process answers requests, a child writes replies, and neither waits for the other.
+
+The child is started again when it dies, and ends when this process does, however that ends (its standard input closes).
+``serve.json`` in the programme's folder says where the pages are. Left out: several web processes, and TLS; a proxy in
+front does these.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+import httpx
+import uvicorn
+
+from concordant.collect.app import create_app
+from concordant.collect.room import Room
+from concordant.errors import UserError
+from concordant.runs import write_whole
+from concordant.store.database import Database
+from concordant.store.people import WorkerKind, add_staff_token, add_worker, is_staff_token, worker_by_token
+
+RESTART_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses before a generator that died is started again; the last one is kept."""
+GRACE_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The two addresses that are printed: a worker's and the researcher's. Who has one needs no password."""
+
+    worker: str
+    researcher: str
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        UserError: the port is taken, or the address is not this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except socket.gaierror:
+        raise UserError(f"host {host!r} is not an address; use 127.0.0.1 for this machine only") from None
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        raise UserError(
+            f"port {port} on {host} cannot be used ({error.strerror}); choose another with --port, or --port 0 for a "
+            "free one"
+        ) from None
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """The URL of a listening socket, as this machine reaches it."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{host}:{port}"
+
+
+def links(db: Database, folder: Path, url: str) -> Links:
+    """The two links, the same at every start: their secrets are kept in ``links.json``, readable by its owner only."""
+    path = folder / "links.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    worker, researcher = known.get("worker", ""), known.get("researcher", "")
+    if worker_by_token(db, worker) is None:
+        _, worker = add_worker(db, "first worker", WorkerKind.PERSON)
+    if not is_staff_token(db, researcher):
+        researcher = add_staff_token(db)
+    tokens = {"worker": worker, "researcher": researcher}
+    if tokens != known:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(tokens, file)
+    return Links(f"{url}/w/{worker}", f"{url}/researcher?key={researcher}")
+
+
+def running_server(folder: Path) -> str | None:
+    """URL of the pages of a programme, if they are served and answer."""
+    path = folder / "serve.json"
+    if not path.exists():
+        return None
+    url: str = json.loads(path.read_text())["url"]
+    try:
+        httpx.get(f"{url}/healthz", timeout=10).raise_for_status()
+    except httpx.HTTPError:
+        return None
+    return url
+
+
+class Supervisor:
+    """Keeps a child process running while the block lasts; its output goes to a log file."""
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self._command = list(command)
+        self._log = log
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    def __enter__(self) -> "Supervisor":
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        starts = 0
+        while not self._over.is_set():
+            began = time.monotonic()
+            with self._log.open("ab") as log:
+                child = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+            while child.poll() is None and not self._over.wait(0.2):
+                pass
+            if self._over.is_set():
+                _end(child)
+                return
+            starts = 0 if time.monotonic() - began > 60 else starts + 1
+            self._over.wait(RESTART_SECONDS[min(starts, len(RESTART_SECONDS)) - 1])
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """Ask a child to end, and make it end."""
+    assert child.stdin is not None
+    child.stdin.close()
+    try:
+        child.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def stop_with_parent(stop: threading.Event) -> None:
+    """In the child: set ``stop`` when the parent is gone or asks for it, that is, when standard input ends."""
+
+    def read_to_end() -> None:
+        while os.read(0, 4096):
+            pass
+        stop.set()
+        time.sleep(GRACE_SECONDS)
+        os._exit(0)  # a sampler that could not be interrupted; its replies are written again by the next generator
+
+    threading.Thread(target=read_to_end, name="parent", daemon=True).start()
+
+
+@contextmanager
+def announced(folder: Path, url: str) -> Iterator[None]:
+    """``serve.json`` while the block lasts."""
+    path = folder / "serve.json"
+    write_whole(path, json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def serve_pages(room: Room, listener: socket.socket) -> None:
+    """Answer requests on the socket until SIGINT (raises KeyboardInterrupt) or SIGTERM (raises SystemExit)."""
+    servers: list[uvicorn.Server] = []
+    app = create_app(replace(room, stopping=lambda: servers[0].should_exit))
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # addresses hold the workers' secrets
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        lifespan="off",
+    )
+    servers.append(uvicorn.Server(config))
+    signal.signal(signal.SIGTERM, _terminate)
+    servers[0].run(sockets=[listener])
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
