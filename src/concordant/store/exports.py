@@ -43,7 +43,7 @@ class Export:
 
 
 def export(db: Database, out: Path, format: Format, filter: Filter) -> Export:
-    """Write the preferences that match, and the data card ``OUT-WITHOUT-SUFFIX.md``; each whole or not at all.
+    """Write the preferences that match, and the data card ``OUT.md``; each whole or not at all.
 
     Raises:
         UserError: ``out`` is a folder, or nothing is left to write.
@@ -53,7 +53,7 @@ def export(db: Database, out: Path, format: Format, filter: Filter) -> Export:
     if next(matching_records(db, filter), None) is None:
         raise UserError("no preference in the store matches; 'concordant data import' or 'simulate' brings some")
     tally = _export_hh(db, out, filter) if format == "hh" else _export_parquet(db, out, filter)
-    card = out.with_name(out.name.removesuffix(".gz").removesuffix(f".{_suffix(format).split('.')[0]}") + ".md")
+    card = out.with_name(f"{out.name}.md")
     write_whole(card, data_card(out.name, tally, *_about(format)))
     return Export(out, card, tally)
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     MetaData,
@@ -78,7 +79,7 @@ class Base(DeclarativeBase):
             "ck": "ck_%(table_name)s_%(constraint_name)s",
         }
     )
-    type_annotation_map = {str: Text(), datetime: Instant(), Json: JSON(), list[Any]: JSON()}  # noqa: RUF012
+    type_annotation_map = {str: Text(), datetime: Instant(), Json: JSON(), list[Any]: JSON(), float: Double()}  # noqa: RUF012
 
 
 class WorkerRow(Base):
