@@ -26,7 +26,7 @@ check: $(READY) ## what a commit must pass: format, lint, types, layers, docs
 	@echo "Layers and docs …" && $(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py
 
 bench: $(READY) ## the side-by-side measurements in benchmarks/; each writes its JSON beside itself
-	@for script in benchmarks/*.py; do echo "$$script …" && $(BIN)/python "$$script" || exit 1; done
+	@for script in $(wildcard benchmarks/*.py); do echo "$$script …" && $(BIN)/python "$$script" || exit 1; done
 
 docs: $(READY) ## rewrite the pages of docs/ that are made from the code
 	@$(BIN)/python docs/generate.py

@@ -33,7 +33,8 @@ NETWORKS, SQL, HTTP, FIGURES = {"models", "train", "evaluate"}, {"store"}, {"col
 HOMES = {
     **dict.fromkeys(("torch", "transformers", "peft", "safetensors", "gguf"), NETWORKS),
     **dict.fromkeys(("sqlalchemy", "alembic", "pyarrow"), SQL),
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "jinja2"), HTTP),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn"), HTTP),
+    "jinja2": HTTP | FIGURES,
     "matplotlib": FIGURES,
 }
 """Which rooms may import a library, inside functions too. Libraries not named here are free."""
