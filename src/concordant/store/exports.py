@@ -70,7 +70,8 @@ def _export_hh(db: Database, out: Path, filter: Filter) -> Tally:
             tally.take(record.preference, record.worker_kind)
             yield record.preference, record.worker_kind
         if not tally.taken:
-            raise UserError(f"nothing is left to write: {dict(tally.dropped)}; export it as parquet instead")
+            reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(tally.dropped.items()))
+            raise UserError(f"nothing is left to write: {reasons}; export it as parquet instead")
 
     write_hh_rows(out, usable())
     return tally
