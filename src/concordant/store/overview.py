@@ -84,7 +84,7 @@ def watched_pairs(db: Database, comparison_ids: Collection[str]) -> dict[str, Wa
             .join(ReplyRow, ReplyRow.comparison_id == ComparisonRow.id)
             .where(ComparisonRow.id.in_(comparison_ids))
             .order_by(ReplyRow.place)
-        ).tuples()
+        )
         pairs: dict[str, PendingComparison] = {}
         first: dict[str, ReplyRow] = {}
         for comparison_id, swap, turn, reply in rows:
@@ -130,7 +130,7 @@ def recent_talks(db: Database, limit: int, talk_id: str | None = None) -> list[T
     if talk_id is not None:
         statement = statement.where(TalkRow.id == talk_id)
     with db.read() as session:
-        return [_summary(*row) for row in session.execute(statement).tuples()]
+        return [_summary(*row) for row in session.execute(statement)]
 
 
 def talk_record(db: Database, talk_id: str) -> tuple[TalkSummary, list[TurnRecord]]:
@@ -143,7 +143,7 @@ def talk_record(db: Database, talk_id: str) -> tuple[TalkSummary, list[TurnRecor
     if not found:
         raise UserError(f"there is no conversation {talk_id!r}")
     with db.read() as session:
-        labels = dict(session.execute(select(SnapshotRow.id, SnapshotRow.label)).tuples().all())
+        labels = dict(session.execute(select(SnapshotRow.id, SnapshotRow.label)).all())
         turns = []
         for turn in exchanges(session, [talk_id])[talk_id]:
             a, b = (ShownReply(labels[reply.snapshot_id], reply.status, reply.text) for reply in turn.replies)
