@@ -14,7 +14,7 @@ from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from concordant.collect import researcher_routes, worker_routes
 from concordant.collect.guard import Guard
 from concordant.collect.replies_watch import RepliesWatch, events
-from concordant.collect.room import NotInvited, Room, RoomHere, WorkerHere, room_of
+from concordant.collect.room import NotInvited, Room, RoomHere, WorkerHere, room_of, static_files
 from concordant.collect.worker_routes import own_talk_of
 from concordant.errors import UserError
 
@@ -56,9 +56,9 @@ def health() -> PlainTextResponse:
 
 
 @router.get("/static/{digest}/{name}")
-def static(digest: str, name: str, room: RoomHere) -> Response:
+def static(digest: str, name: str) -> Response:
     """A file whose address changes with its content."""
-    file = room.static.at(f"/static/{digest}/{name}")
+    file = static_files().at(f"/static/{digest}/{name}")
     if file is None:
         raise HTTPException(404)
     keep = {"Cache-Control": "public, max-age=31536000, immutable"}

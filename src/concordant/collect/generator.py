@@ -22,10 +22,10 @@ from concordant.store.reply_queue import ReplyJob, claim, fail, finish, queue_le
 
 LOG = logging.getLogger(__name__)
 
-LEASE_SECONDS = 20.0
+LEASE_SECONDS = 8.0
 """How long a reply waits for a writer that died."""
 FLUSH_SECONDS = 0.2
-RENEW_SECONDS = 5.0
+RENEW_SECONDS = 2.0
 IDLE_SECONDS = 0.1
 GATHER_SECONDS = 0.25
 """Workers who wait for the same batch answer within a moment of each other: waiting so long after the last newcomer

@@ -6,7 +6,7 @@ Routes take it with ``RoomHere``, and who is behind a request, a worker or a res
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +25,25 @@ STAFF_COOKIE = "concordant_staff"
 COOKIE_SECONDS = 60 * 60 * 24 * 60
 
 
+@cache
+def static_files() -> StaticFiles:
+    """The stylesheet, the script and the icon."""
+    return StaticFiles()
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(static=static_files().address, work="")
+    return environment
+
+
 class NotInvited(Exception):
     """No valid link was opened in this browser. ``staff``: the page is a researcher's."""
 
@@ -33,7 +52,7 @@ class NotInvited(Exception):
         self.staff = staff
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Room:
     """What a web process knows.
 
@@ -55,25 +74,9 @@ class Room:
     banner: str = ""
     stopping: Callable[[], bool] = lambda: False
 
-    @cached_property
-    def static(self) -> StaticFiles:
-        return StaticFiles()
-
-    @cached_property
-    def _templates(self) -> Environment:
-        environment = Environment(
-            loader=FileSystemLoader(Path(__file__).parent / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.globals.update(static=self.static.address, banner=self.banner, work="", mark="Concordant")
-        return environment
-
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A whole page."""
-        return HTMLResponse(self._templates.get_template(template).render(values), status)
+        return HTMLResponse(_templates().get_template(template).render(banner=self.banner, **values), status)
 
     def notice(self, status: int, title: str, text: str, link: tuple[str, str] | None = None) -> HTMLResponse:
         """A page of one short text and perhaps one (address, text) to go on with."""

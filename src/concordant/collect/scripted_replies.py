@@ -63,6 +63,6 @@ class PacedSampler:
         return written
 
 
-def scripted_replies(seconds: float = 0.06) -> PacedSampler:
-    """The sampler of a trial run."""
+def scripted_replies(seconds: float) -> PacedSampler:
+    """The sampler of a trial run, a word every so many seconds."""
     return PacedSampler(ScriptedSampler(REPLIES), seconds)

@@ -8,6 +8,7 @@ from uuid import uuid4
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
+from concordant.collect.heartbeat import GeneratorState
 from concordant.collect.reply_text import in_step, to_html
 from concordant.collect.room import Room
 from concordant.collect.steps import (
@@ -41,6 +42,7 @@ def start_page(room: Room, worker: Worker, done: str) -> HTMLResponse:
         task=ended_talks(room.db, worker.id) + 1,
         turns=room.config.helpful_turns,
         deployed=bool(active_deployments(room.db)),
+        starting=room.heartbeat.read() is GeneratorState.STARTING,
         red_team=room.config.red_team_share > 0,
         thanks=thanks.get(done, ""),
     )

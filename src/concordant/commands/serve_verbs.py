@@ -31,7 +31,8 @@ def add(verbs: Verbs) -> None:
     serve.add_argument(
         "--only", choices=("pages", "replies"), help="one of the two halves, for example the replies on a GPU machine"
     )
-    serve.add_argument("--scripted-replies", action="store_true", help=argparse.SUPPRESS)
+    # For trying the pages without a model: fixed replies, a word every so many seconds.
+    serve.add_argument("--scripted-replies", nargs="?", type=float, const=0.06, metavar="S", help=argparse.SUPPRESS)
     serve.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     add_programme(serve)
     serve.set_defaults(run=serve_)
@@ -82,7 +83,9 @@ def _serve_pages(programme: "Programme", db: "Database", args: argparse.Namespac
         stack.callback(listener.close)
         if args.only is None:
             command = [sys.executable, "-m", "concordant.cli", "serve", "--only", "replies", "--supervised"]
-            command += ["--dir", str(programme.path), *(["--scripted-replies"] if args.scripted_replies else [])]
+            command += ["--dir", str(programme.path)]
+            if args.scripted_replies is not None:
+                command += ["--scripted-replies", str(args.scripted_replies)]
             stack.enter_context(Supervisor(command, programme.path / "logs/generator.log"))
         found = links(db, programme.path, url)
         print(f"worker      {found.worker}\nresearcher  {found.researcher}\nCtrl-C ends both.", flush=True)
@@ -101,11 +104,11 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
         seed=programme.config.seed,
         heartbeat=Heartbeat(None if args.only else programme.path / HEARTBEAT),
         report=programme.path / "report",
-        banner=BANNER if args.scripted_replies else "",
+        banner="" if args.scripted_replies is None else BANNER,
     )
 
 
-def _write_replies(programme: "Programme", db: "Database", scripted: bool, supervised: bool) -> None:
+def _write_replies(programme: "Programme", db: "Database", scripted: float | None, supervised: bool) -> None:
     import logging
     import signal
 
@@ -128,8 +131,8 @@ def _write_replies(programme: "Programme", db: "Database", scripted: bool, super
     run_generator(db, samplers, stop, heartbeat=heartbeat)
 
 
-def _samplers(programme: "Programme", db: "Database", scripted: bool) -> "Callable[[Snapshot], Sampler]":
-    if not scripted:
+def _samplers(programme: "Programme", db: "Database", scripted: float | None) -> "Callable[[Snapshot], Sampler]":
+    if scripted is None:
         from concordant.serving_models import snapshot_samplers
 
         return snapshot_samplers(programme, db)
@@ -139,7 +142,7 @@ def _samplers(programme: "Programme", db: "Database", scripted: bool) -> "Callab
     if not active_deployments(db):
         spec = {"folder": "scripted", "adapter": None}
         deploy(db, add_snapshot(db, "scripted-replies", SnapshotKind.MODEL, spec).id, 1.0)
-    sampler = scripted_replies()
+    sampler = scripted_replies(scripted)
     return lambda snapshot: sampler
 
 
