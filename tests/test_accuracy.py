@@ -59,7 +59,7 @@ def test_every_field_worked_by_hand() -> None:
     }
     # residual sums by opening: 0.375, −0.75, 0.375: variance 3/2 · 0.84375/16; 1 + 0.234375 / 0.079102 credits
     assert result["ci95"] == pytest.approx(list(wilson(0.625, 3.962963)))
-    assert (result["openings"], result["collapsed"], result["weakest_dropped"]) == (3, False, 0)
+    assert (result["openings"], result["collapsed"], result["dropped"]) == (3, False, {})
     json.dumps(result, allow_nan=False)
 
 
@@ -84,7 +84,7 @@ def test_scores_that_differ_between_prompts_only_are_collapsed_too() -> None:
 def test_unsure_choices_are_dropped_and_counted() -> None:
     preferences = [preference("one", strength=4), preference("two", strength=1), preference("three", strength=2)]
     result = evaluate_scores(preferences, np.array([1.0, -9.0, 1.0]), np.zeros(3))
-    assert (result.accuracy.n, result.accuracy.value, result.weakest_dropped) == (2, 1.0, 1)
+    assert (result.accuracy.n, result.accuracy.value, dict(result.dropped)) == (2, 1.0, {"weakest strength": 1})
 
 
 def test_many_comparisons_of_one_conversation_are_not_many_conversations() -> None:
@@ -98,8 +98,8 @@ def test_many_comparisons_of_one_conversation_are_not_many_conversations() -> No
 @pytest.mark.parametrize(
     ("preferences", "message"),
     [
-        ([], "no comparison to evaluate; give"),
-        ([preference("one", strength=1)], "1 given, all of the weakest strength"),
+        ([], "none was given"),
+        ([preference("one", strength=1)], "1 weakest strength"),
     ],
 )
 def test_nothing_to_evaluate_is_an_error(preferences: list[Preference], message: str) -> None:

@@ -5,7 +5,8 @@ A tie counts ½ and the rate of ties is reported, because a collapsed model that
 that of "the longer reply wins". Left out: agreement between people, which needs two answers to one comparison.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ class PMEvaluation:
             it: which of the two is the better rule is not for the test data to choose.
         by_turn: accuracy by the number of the assistant turn that was judged, from 1.
         by_file: accuracy by where the comparison came from.
-        weakest_dropped: comparisons left out because the worker was unsure.
+        dropped: comparisons left out, by reason.
         collapsed: alarm: the scores of chosen and rejected hardly differ anywhere, so the accuracy means nothing.
     """
 
@@ -47,7 +48,7 @@ class PMEvaluation:
     longer_wins: Share
     by_turn: dict[int, Share]
     by_file: dict[str, Share]
-    weakest_dropped: int
+    dropped: Mapping[str, int]
     collapsed: bool
 
     def json(self) -> dict[str, Any]:
@@ -67,7 +68,7 @@ class PMEvaluation:
             "by_turn": {str(turn): _part(self.by_turn[turn]) for turn in sorted(self.by_turn)},
             "by_file": {name: _part(self.by_file[name]) for name in sorted(self.by_file)},
             "collapsed": self.collapsed,
-            "weakest_dropped": self.weakest_dropped,
+            "dropped": dict(self.dropped),
             "openings": self.accuracy.clusters,
             "calibration": self.calibration.json(),
         }
@@ -82,8 +83,14 @@ def credits(gap: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((np.sign(gap) + 1) / 2)
 
 
+WEAKEST_DROPPED = "weakest strength"
+
+
 def evaluate_scores(
-    preferences: Sequence[Preference], chosen: NDArray[np.float64], rejected: NDArray[np.float64]
+    preferences: Sequence[Preference],
+    chosen: NDArray[np.float64],
+    rejected: NDArray[np.float64],
+    dropped: Mapping[str, int] | None = None,
 ) -> PMEvaluation:
     """Measure scores against choices.
 
@@ -91,6 +98,7 @@ def evaluate_scores(
         preferences: n comparisons with their answers.
         chosen: (n,) scores of ``preference.chosen``.
         rejected: (n,) scores of ``preference.rejected``.
+        dropped: what was left out before, by reason; those of the weakest strength are added.
 
     Raises:
         UserError: nothing is left to evaluate, or a score is not a finite number.
@@ -99,12 +107,10 @@ def evaluate_scores(
         raise ValueError(f"{len(preferences)} preferences, {len(chosen)} and {len(rejected)} scores: not one for one")
     kept = np.array([not preference.is_weakest for preference in preferences], dtype=bool)
     used = [preference for preference in preferences if not preference.is_weakest]
+    left_out = Counter(dropped or {}) + Counter({WEAKEST_DROPPED: len(preferences) - len(used)})
     if not used:
-        raise UserError(
-            f"no comparison to evaluate ({len(preferences)} given, all of the weakest strength); give others"
-            if preferences
-            else "no comparison to evaluate; give a file that holds some"
-        )
+        why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+        raise UserError(f"no comparison to evaluate ({why or 'none was given'}); give a file with others")
     gap = chosen[kept].astype(np.float64) - rejected[kept].astype(np.float64)
     if not np.isfinite(gap).all():
         broken = int((~np.isfinite(gap)).sum())
@@ -122,7 +128,7 @@ def evaluate_scores(
         longer_wins=share(credits(longer), opening),
         by_turn={int(turn): part for turn, part in _groups(credit, opening, turns).items()},
         by_file={str(name): part for name, part in _groups(credit, opening, files).items()},
-        weakest_dropped=len(preferences) - len(used),
+        dropped=dict(left_out),
         collapsed=bool(np.sqrt((gap**2).mean()) < COLLAPSED_BELOW),
     )
 

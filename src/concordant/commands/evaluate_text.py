@@ -1,0 +1,116 @@
+"""What ``concordant evaluate`` says to a person: tables of at most 80 columns."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concordant.evaluate.figures import Figure, Missing
+
+Json = dict[str, Any]
+WIDTH = 80
+
+
+def pm_text(name: str, result: Json) -> str:
+    """A preference model's measurement."""
+    baseline = result["length_baseline"]
+    excess, (low, high) = result["calibration"]["excess"], result["calibration"]["excess_ci95"]
+    lines = [
+        f"{result['n']:,} comparisons from {result['openings']:,} openings, scored by {_cut(name, 40)}",
+        "",
+        f"  accuracy           {_percent(result['accuracy'])}    95 %: {_range(result['ci95'])}",
+        f"  the longer wins    {_percent(baseline['longer_wins'])}    95 %: {_range(baseline['ci95'])}",
+        f"  ties               {_percent(result['ties'])}    counted ½",
+        f"  loss (NLL)         {result['nll']:6.3f}      nats; chance is 0.693",
+        f"  calibration error  {_percent(result['ece'])}    "
+        f"right minus said: {100 * excess:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})",
+        "",
+        *_parts("turn", result["by_turn"]),
+    ]
+    if len(result["by_file"]) > 1:
+        lines += ["", *_parts("comparisons from", result["by_file"])]
+    lines += ["", *_left_out(result["dropped"])] if result["dropped"] else []
+    if result["collapsed"]:
+        lines += ["", "ALARM: chosen and rejected get the same scores; this accuracy says nothing."]
+    return "\n".join(lines)
+
+
+def calibration_text(result: Json, figure: "Figure | Missing") -> str:
+    """The bins of Fig. 9."""
+    rows = [
+        f"  {bin['gap']:8.2f}  {_percent(bin['predicted'])}  {_percent(bin['observed'])}"
+        f"   {_range(bin['ci95']):>14}  {bin['n']:6,}"
+        for bin in result["calibration"]["bins"]
+    ]
+    return "\n".join([_says(figure), "", "       |Δ|     said     right            95 %       n", *rows])
+
+
+def elo_text(result: Json) -> str:
+    """A board and its pairs."""
+    widest = max(len(rating["model"]) for rating in result["ratings"])
+    name = min(widest, 34)
+    lines = [
+        f"{result['n']:,} games, {result['workers']:,} workers, {result['anchor']} = 0",
+        "",
+        f"  {'model':<{name}}  {'Elo':>6}   {'95 %':<16} {'games':>7}",
+    ]
+    for rating in result["ratings"]:
+        at_zero = rating["model"] == result["anchor"]
+        interval = "anchor" if at_zero else f"{rating['ci95'][0]:.0f} to {rating['ci95'][1]:.0f}"
+        label = _cut(rating["model"], name)
+        lines.append(f"  {label:<{name}}  {rating['elo']:6.0f}   {interval:<16} {rating['games']:7,}")
+    lines += ["", f"  {'pair':<44}  {'won':>6}   {'95 %':<14} {'n':>6}"]
+    for pair in result["win_rates"]:
+        label = f"{_cut(pair['model_a'], 19)} over {_cut(pair['model_b'], 19)}"
+        lines.append(f"  {label:<44} {_percent(pair['win_rate'])}   {_range(pair['ci95']):<14} {pair['n']:6,}")
+    left = result["left_wins"]
+    if left is not None:
+        lines += ["", f"  The reply on the left won {_percent(left['share']).strip()} (95 %: {_range(left['ci95'])})."]
+    lines += ["", *_wrap(f"Intervals: {result['interval_method']}."), *_left_out(result["dropped"])]
+    if result.get("ignored_columns"):
+        lines += _wrap(f"Columns not read: {', '.join(result['ignored_columns'])}.")
+    return "\n".join(lines)
+
+
+def frontier_text(figure: "Figure | Missing") -> str:
+    """The line of Fig. 4 in words."""
+    from concordant.evaluate.figures import Figure
+
+    return "\n".join([_says(figure), "", *(_wrap(figure.caption) if isinstance(figure, Figure) else [])])
+
+
+def _says(figure: "Figure | Missing") -> str:
+    from concordant.evaluate.figures import Figure
+
+    return "\n".join(_wrap(figure.title if isinstance(figure, Figure) else figure.why, ""))
+
+
+def _parts(heading: str, parts: dict[str, Json]) -> list[str]:
+    lines = [f"  {heading:<34} {'n':>7}   accuracy   95 %"]
+    for name, part in parts.items():
+        lines.append(f"  {_cut(name, 34):<34} {part['n']:7,}    {_percent(part['accuracy'])}   {_range(part['ci95'])}")
+    return lines
+
+
+def _left_out(dropped: dict[str, int]) -> list[str]:
+    if not dropped:
+        return []
+    return _wrap("Left out: " + ", ".join(f"{count:,} {reason}" for reason, count in dropped.items()) + ".")
+
+
+def _percent(value: float) -> str:
+    """Seven characters: "  66.7 %"."""
+    return f"{100 * value:5.1f} %"
+
+
+def _range(ci95: Sequence[float]) -> str:
+    return f"{100 * ci95[0]:.1f} to {100 * ci95[1]:.1f}"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width // 2 - 1]}…{text[-(width - width // 2) :]}"
+
+
+def _wrap(text: str, indent: str = "  ") -> list[str]:
+    plain = text.replace("\u202f", " ")
+    return textwrap.wrap(plain, WIDTH, initial_indent=indent, subsequent_indent=indent)

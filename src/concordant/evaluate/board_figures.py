@@ -1,0 +1,103 @@
+"""The Elo board with intervals (Fig. 1 and 15 right, for the models at hand).
+
+Left out: ratings against model size and against training samples, which need more than one run.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from concordant.bradley_terry import gap_from_elo, win_probability
+from concordant.evaluate.figures import BLUE, GREY, INK, Figure, Missing, Question, draw, number, percent, signed, span
+from concordant.runs import Json
+
+BOARD = Question(
+    "elo",
+    "Fig. 1, 15 right",
+    "Do people prefer the new model?",
+    "RLHF raised helpfulness by 164 to 203 Elo over the context-distilled model of the same size (read off the figure, "
+    "±4), online training by more.",
+)
+
+MOST_SHOWN = 12
+
+_CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+
+
+def board_figure(board: Json | None, no_board: str = "") -> Figure | Missing:
+    """Ratings as points with 95 % intervals; the win rate against the anchor on the upper axis."""
+    if board is None:
+        why = no_board or "No comparisons between two models were made; deploy a second model and collect some."
+        return Missing(BOARD, why)
+    ratings, anchor = board["ratings"][:MOST_SHOWN], board["anchor"]
+    caption = (
+        f"n = {board['n']:,} comparisons by {board['workers'] or 'unnamed'} workers. Bars: 95\u202f% intervals of the "
+        f"difference to {anchor}, which stands at 0 ({board['interval_method']}). Upper axis: win rate against it."
+    )
+    if len(board["ratings"]) > MOST_SHOWN:
+        caption += f" The best {MOST_SHOWN} of {len(board['ratings'])} models."
+
+    def paint(axes: Sequence[Any]) -> None:
+        ax, places = axes[0], np.arange(len(ratings))[::-1]
+        elo = np.array([rating["elo"] for rating in ratings])
+        bars = np.abs(np.array([rating["ci95"] for rating in ratings]).T - elo)
+        ax.axvline(0, color=INK, linewidth=0.7)
+        for place, rating, bar in zip(places, ratings, bars.T, strict=True):
+            at_zero = rating["model"] == anchor
+            ax.errorbar(
+                rating["elo"],
+                place,
+                xerr=None if at_zero else [[bar[0]], [bar[1]]],
+                fmt="D" if at_zero else "o",
+                color=INK if at_zero else BLUE,
+                elinewidth=1.1,
+            )
+            words = "anchor" if at_zero else f"{signed(rating['elo'], 0)} ({percent(_win(rating['elo']), 0)})"
+            ax.annotate(
+                words, (rating["elo"], place), (0, 6), textcoords="offset points", ha="center", fontsize=7, bbox=_CLEAR
+            )
+        low, high = min(0.0, float((elo - bars[0]).min())), max(0.0, float((elo + bars[1]).max()))
+        room = max(30.0, 0.12 * (high - low))
+        ax.set_yticks(places, [_short(rating["model"]) for rating in ratings])
+        ax.set(xlabel="Elo", xlim=(low - room, high + room), ylim=(-0.6, len(ratings) - 0.2))
+        ax.grid(axis="y", visible=False)
+        ax.grid(axis="x", visible=True)
+        _win_rate_axis(ax, low - room, high + room)
+
+    table = [["model", "elo", "ci95_low", "ci95_high", "games"]]
+    table += [[rating["model"], rating["elo"], *rating["ci95"], rating["games"]] for rating in board["ratings"]]
+    return draw(BOARD, board_sentence(board), caption, paint, table)
+
+
+def board_sentence(board: Json) -> str:
+    """What the board shows about the best model, or about the best but one where the best is the anchor."""
+    best = board["ratings"][0]
+    if best["model"] != board["anchor"]:
+        points = f"{number(best['elo'], 0)} Elo ({span(best['ci95'], 0)})"
+        if best["ci95"][0] > 0:
+            return f"{best['model']} stands {points} above {board['anchor']}"
+        return f"{best['model']} is not clearly above {board['anchor']}: {points}"
+    second = board["ratings"][1]
+    words = "No model reaches" if second["ci95"][1] < 0 else "No model is clearly above"
+    return f"{words} {board['anchor']}: {second['model']} at {number(second['elo'], 0)} Elo ({span(second['ci95'], 0)})"
+
+
+def _win(elo: float) -> float:
+    return win_probability(gap_from_elo(elo))
+
+
+def _win_rate_axis(ax: Any, low: float, high: float) -> None:
+    """An upper axis that reads Elo as the chance to win against the anchor."""
+    marks = [mark for mark in (-400.0, -200.0, -100.0, 0.0, 100.0, 200.0, 400.0, 600.0) if low < mark < high]
+    while len(marks) > 5:
+        marks = marks[::2]
+    upper = ax.secondary_xaxis("top")
+    upper.set_xticks(marks, [percent(_win(mark), 0) for mark in marks])
+    upper.set_xlabel("win rate against the anchor", color=GREY)
+    upper.tick_params(labelcolor=GREY)
+    upper.spines["top"].set_visible(True)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 20 else f"{label[:11]}…{label[-8:]}"
