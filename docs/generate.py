@@ -6,7 +6,6 @@
 import argparse
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
@@ -89,7 +88,7 @@ def _sentence(text: str) -> str:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> str:
-    actions = [action for action in parser._actions if action.dest != "help"]
+    actions = [action for action in parser._actions if action.help is not argparse.SUPPRESS and action.dest != "help"]
     if not actions:
         return ""
     rows = [
@@ -136,9 +135,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; status 1 if a page is out of date")
     check = parser.parse_args().check
-    pages = {"config.md": config_page(), "commands.md": commands_page()}
-    if find_spec("concordant.train") and find_spec("concordant.train.policy"):
-        pages["metrics.md"] = metrics_page()
+    pages = {"config.md": config_page(), "commands.md": commands_page(), "metrics.md": metrics_page()}
     stale = [name for name, text in pages.items() if not (DOCS / name).exists() or (DOCS / name).read_text() != text]
     if check and stale:
         print(f"docs/{', docs/'.join(stale)}: out of date; run 'make docs'", file=sys.stderr)
