@@ -105,12 +105,17 @@ def _argument(action: argparse.Action) -> str:
         name = "{" + ",".join(str(choice) for choice in action.choices) + "}"
     value = "" if action.nargs == 0 else f"{name} …" if action.nargs in ("+", "*") else name
     value = f"[{value}]" if action.nargs in ("?", "*") else value
-    return f"{', '.join(action.option_strings)} {value}".strip().replace("|", "\\|")
+    return _cell(f"{', '.join(action.option_strings)} {value}".strip())
 
 
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     values = {**vars(action), "prog": parser.prog}
-    return ((action.help or "") % values).replace("|", "\\|")
+    return _cell((action.help or "") % values)
+
+
+def _cell(text: str) -> str:
+    """Text that may stand in a cell of a table."""
+    return text.replace("|", "\\|")
 
 
 def metrics_page() -> str:
@@ -119,15 +124,14 @@ def metrics_page() -> str:
     from concordant.train.policy import POLICY_METRICS
 
     return NOTE + (
-        "# Metrics\n\nThe rows of a run's `metrics.jsonl`, one JSON object for each step. What `evaluate` returns is "
-        "described by each verb in [commands.md](commands.md).\n"
+        "# Metrics\n\nWhat stands in a run's `metrics.jsonl`, one JSON object for each step.\n"
         + _metrics("train pm", PM_METRICS)
         + _metrics("train policy", POLICY_METRICS)
     )
 
 
 def _metrics(verb: str, meanings: Mapping[str, str]) -> str:
-    rows = "".join(f"| `{name}` | {meaning} |\n" for name, meaning in meanings.items())
+    rows = "".join(f"| `{name}` | {_cell(meaning)} |\n" for name, meaning in meanings.items())
     return f"\n## {verb}\n\n| name | meaning |\n|---|---|\n{rows}"
 
 
