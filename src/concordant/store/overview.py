@@ -14,7 +14,7 @@ from concordant.comparison import Objective, Side
 from concordant.errors import UserError
 from concordant.store.database import Database
 from concordant.store.people import WorkerKind
-from concordant.store.reply_queue import _expired
+from concordant.store.reply_queue import lease_expired
 from concordant.store.tables import (
     ChoiceRow,
     ComparisonRow,
@@ -25,7 +25,7 @@ from concordant.store.tables import (
     WorkerRow,
     utc_now,
 )
-from concordant.store.talks import PendingComparison, _reply_view
+from concordant.store.talks import PendingComparison, ReplyStatus, reply_view
 from concordant.store.transcripts import clicked_side, exchanges, strength
 
 
@@ -60,7 +60,7 @@ class ShownReply:
     """A reply with its writer's label. ``status`` as in ``ReplyView``."""
 
     model: str
-    status: str
+    status: ReplyStatus
     text: str
 
 
@@ -92,8 +92,8 @@ def watched_pairs(db: Database, comparison_ids: Collection[str]) -> dict[str, Wa
                 first[comparison_id] = reply
                 continue
             a, b = (reply, first[comparison_id]) if swap else (first[comparison_id], reply)
-            pairs[comparison_id] = PendingComparison(comparison_id, turn, _reply_view(a), _reply_view(b))
-        queued = any("queued" in (pair.a.status, pair.b.status) for pair in pairs.values())
+            pairs[comparison_id] = PendingComparison(comparison_id, turn, reply_view(a), reply_view(b))
+        queued = any(ReplyStatus.QUEUED in (pair.a.status, pair.b.status) for pair in pairs.values())
         places = _places(session) if queued else {}
         return {name: WatchedPair(pair, places.get(name, 0)) for name, pair in pairs.items()}
 
@@ -146,7 +146,9 @@ def talk_record(db: Database, talk_id: str) -> tuple[TalkSummary, list[TurnRecor
         labels = dict(session.execute(select(SnapshotRow.id, SnapshotRow.label)).all())
         turns = []
         for turn in exchanges(session, [talk_id])[talk_id]:
-            a, b = (ShownReply(labels[reply.snapshot_id], reply.status, reply.text) for reply in turn.replies)
+            a, b = (
+                ShownReply(labels[reply.snapshot_id], ReplyStatus(reply.status), reply.text) for reply in turn.replies
+            )
             button = None if turn.choice is None else turn.choice.button
             clicked = (None, None) if button is None else (clicked_side(button), strength(button))
             turns.append(TurnRecord(turn.message.text, a, b, *clicked))
@@ -157,10 +159,14 @@ def _places(session: Session) -> dict[str, int]:
     """Comparison id → how many comparisons wait before it."""
     waiting = session.scalars(
         select(ReplyRow.comparison_id)
-        .where(or_(ReplyRow.status == "queued", _expired(utc_now())))
+        .where(or_(ReplyRow.status == "queued", lease_expired(utc_now())))
         .order_by(ReplyRow.created, ReplyRow.place, ReplyRow.id)
     )
     return {comparison_id: place for place, comparison_id in enumerate(dict.fromkeys(waiting))}
+
+
+def _shown(reply: ReplyRow, label: str) -> ShownReply:
+    return ShownReply(label, ReplyStatus(reply.status), reply.text)
 
 
 def _summary(talk: TalkRow, worker: WorkerRow, choices: int, opening: str | None) -> TalkSummary:

@@ -48,7 +48,7 @@ def claim(db: Database, owner: str, limit: int, lease_seconds: float) -> list[Re
         chosen = list(
             session.scalars(
                 select(ReplyRow)
-                .where(or_(ReplyRow.status == "queued", _expired(now)))
+                .where(or_(ReplyRow.status == "queued", lease_expired(now)))
                 .order_by(ReplyRow.created, ReplyRow.place, ReplyRow.id)
                 .limit(limit)
                 .with_for_update(skip_locked=True)
@@ -104,7 +104,7 @@ def fail(db: Database, owner: str, reply_id: str, error: str) -> None:
 def queue_length(db: Database) -> int:
     """How many replies wait for a writer."""
     with db.read() as session:
-        waiting = or_(ReplyRow.status == "queued", _expired(utc_now()))
+        waiting = or_(ReplyRow.status == "queued", lease_expired(utc_now()))
         return session.execute(select(func.count()).select_from(ReplyRow).where(waiting)).scalar_one()
 
 
@@ -115,18 +115,19 @@ def place_in_queue(db: Database, reply_id: str) -> int:
         if reply is None or reply.status != "queued":
             return 0
         ahead = tuple_(ReplyRow.created, ReplyRow.place, ReplyRow.id) < (reply.created, reply.place, reply.id)
-        waiting = or_(ReplyRow.status == "queued", _expired(utc_now()))
+        waiting = or_(ReplyRow.status == "queued", lease_expired(utc_now()))
         return 1 + session.execute(select(func.count()).select_from(ReplyRow).where(waiting, ahead)).scalar_one()
 
 
-def _expired(now: datetime) -> ColumnElement[bool]:
+def lease_expired(now: datetime) -> ColumnElement[bool]:
+    """SQL: the reply was being written, and its writer has not been heard of in time."""
     return and_(ReplyRow.status == "writing", ReplyRow.lease_until < now)
 
 
 def _give_up(session: Session, now: datetime) -> None:
     session.execute(
         update(ReplyRow)
-        .where(_expired(now), ReplyRow.attempt >= MOST_ATTEMPTS)
+        .where(lease_expired(now), ReplyRow.attempt >= MOST_ATTEMPTS)
         .values(status="failed", error=f"its writer stopped {MOST_ATTEMPTS} times", lease_until=None)
         .execution_options(synchronize_session=False)
     )

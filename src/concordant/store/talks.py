@@ -299,9 +299,10 @@ def _view(session: Session, talk_id: str) -> TalkView:
 
 
 def _pending(turn: Exchange) -> PendingComparison:
-    a, b = (_reply_view(reply) for reply in turn.replies)
+    a, b = (reply_view(reply) for reply in turn.replies)
     return PendingComparison(turn.comparison.id, turn.message.turn, a, b)
 
 
-def _reply_view(row: ReplyRow) -> ReplyView:
+def reply_view(row: ReplyRow) -> ReplyView:
+    """What a worker may see of a reply."""
     return ReplyView(row.id, ReplyStatus(row.status), row.text, row.error)
