@@ -43,7 +43,7 @@ class Draw:
 
     Attributes:
         snapshots: ids of who writes reply 0 and reply 1.
-        seeds: their seeds.
+        seeds: their seeds, each below 2⁶³.
         swap: whether reply 0 is shown as B; drawn anew each turn.
     """
 
