@@ -12,8 +12,8 @@ def test_init_makes_the_folder_and_a_second_one_leaves_it_as_it_is(tmp_path: Pat
     path = tmp_path / "lab"
     made = Programme.init(path, "seed = 7\n")
     assert made.config.seed == 7
-    assert sorted(item.name for item in path.iterdir()) == ["concordant.toml", "datasets", "models", "runs"]
-    assert (made.datasets, made.models, made.runs) == (path / "datasets", path / "models", path / "runs")
+    assert sorted(item.name for item in path.iterdir()) == ["concordant.toml", "datasets", "runs"]
+    assert (made.datasets, made.runs) == (path / "datasets", path / "runs")
     assert Programme.init(path).config.seed == 7
 
 

@@ -81,6 +81,7 @@ class PolicyConfig(Section):
     row_tokens: int = Field(
         4096, ge=64, description="Most tokens in one forward pass: bounds memory, changes no gradient."
     )
+    trial_prompts: int = Field(16, ge=0, description="Prompts held out to compare before and after; at most a quarter.")
     checkpoint_seconds: float = Field(60.0, ge=0, description="Seconds between checkpoints.")
     seed: int = Field(0, description="Prompts, sampling and initial values of new weights.")
 
@@ -120,6 +121,9 @@ class IterateConfig(Section):
         40, ge=1, description="Conversations between the new snapshot and the old one, for Elo."
     )
     test_fraction: float = Field(0.2, gt=0, lt=1, description="Share of openings kept from the PM, for its accuracy.")
+    sharpness: float = Field(
+        3.0, gt=0, description="Of scripted workers: units of Bradley-Terry score that one unit of their taste makes."
+    )
     workers: int = Field(16, ge=1, description="Simulated workers at once.")
 
 

@@ -1,10 +1,9 @@
-"""A programme's folder: its config, its store, its runs, data sets and models, each in its place.
+"""A programme's folder: its config, its store, its runs and data sets, each in its place.
 
 DIR/concordant.toml   what differs from the defaults
 DIR/store.sqlite      people's choices (or elsewhere, by the store's URL)
 DIR/datasets/         frozen data sets
 DIR/runs/             one folder a run
-DIR/models/           base models, saved once
 """
 
 from collections.abc import Iterable
@@ -42,7 +41,7 @@ class Programme:
                     f"{path} is not empty and is no programme (it has no concordant.toml); choose another folder"
                 )
             write_whole(path / "concordant.toml", settings)
-        for folder in ("datasets", "runs", "models"):
+        for folder in ("datasets", "runs"):
             (path / folder).mkdir(exist_ok=True)
         return cls.open(path)
 
@@ -76,7 +75,3 @@ class Programme:
     @property
     def runs(self) -> Path:
         return self.path / "runs"
-
-    @property
-    def models(self) -> Path:
-        return self.path / "models"

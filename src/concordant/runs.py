@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,11 +153,16 @@ class Run:
 
     def log(self, metrics: Mapping[str, Any]) -> None:
         """Append a row to metrics.jsonl. It must hold ``step``."""
-        self._append("metrics.jsonl", metrics)
+        if "step" not in metrics:
+            raise ValueError(f"a row of metrics needs 'step': {metrics!r}")
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(dict(metrics)) + "\n")
 
-    def log_sample(self, sample: Mapping[str, Any]) -> None:
-        """Append a row to samples.jsonl: texts, for reading. It must hold ``step``."""
-        self._append("samples.jsonl", sample)
+    def replace_samples(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Put these rows into samples.jsonl as those of ``step``; doing it twice is doing it once."""
+        others = [row for row in self.samples() if row["step"] != step]
+        kept = [*others, *({"step": step, **row} for row in rows)]
+        write_whole(self.path / "samples.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
 
     def metrics(self) -> list[Json]:
         return list(read_jsonl(self.path / "metrics.jsonl"))
@@ -207,12 +212,6 @@ class Run:
     def checkpoint(self) -> Path:
         """Folder of the last checkpoint; exists only while the run is unfinished."""
         return self.path / "checkpoint"
-
-    def _append(self, name: str, row: Mapping[str, Any]) -> None:
-        if "step" not in row:
-            raise ValueError(f"a row of {name} needs 'step': {row!r}")
-        with (self.path / name).open("a") as file:
-            file.write(json.dumps(dict(row)) + "\n")
 
 
 def _difference(found: Json, asked: Json) -> str:

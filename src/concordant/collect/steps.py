@@ -9,7 +9,7 @@ from enum import StrEnum
 from concordant.collect.heartbeat import GeneratorState
 from concordant.comparison import Objective
 from concordant.conversation import Speaker
-from concordant.store.talks import PendingComparison, TalkView
+from concordant.store.talks import PendingComparison, ReplyStatus, TalkView
 
 LONGEST_MESSAGE = 4000
 """Characters in one message."""
@@ -58,9 +58,9 @@ def next_step(talk: TalkView) -> Step:
 def pair_step(pair: PendingComparison) -> Step:
     """WAIT while one of the two is being written, then RETRY if one failed, else CHOOSE."""
     states = {pair.a.status, pair.b.status}
-    if states & {"queued", "writing"}:
+    if states & {ReplyStatus.QUEUED, ReplyStatus.WRITING}:
         return Step.WAIT
-    return Step.RETRY if "failed" in states else Step.CHOOSE
+    return Step.RETRY if ReplyStatus.FAILED in states else Step.CHOOSE
 
 
 def button_words(objective: Objective) -> tuple[str, ...]:

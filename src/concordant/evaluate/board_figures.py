@@ -9,7 +9,20 @@ from typing import Any
 import numpy as np
 
 from concordant.bradley_terry import gap_from_elo, win_probability
-from concordant.evaluate.figures import BLUE, GREY, INK, Figure, Missing, Question, draw, number, percent, signed, span
+from concordant.evaluate.figures import (
+    BLUE,
+    CLEAR,
+    GREY,
+    INK,
+    Figure,
+    Missing,
+    Question,
+    draw,
+    number,
+    percent,
+    signed,
+    span,
+)
 from concordant.runs import Json
 
 BOARD = Question(
@@ -21,8 +34,6 @@ BOARD = Question(
 )
 
 MOST_SHOWN = 12
-
-_CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 
 
 def board_figure(board: Json | None, no_board: str = "") -> Figure | Missing:
@@ -55,7 +66,7 @@ def board_figure(board: Json | None, no_board: str = "") -> Figure | Missing:
             )
             words = "anchor" if at_zero else f"{signed(rating['elo'], 0)} ({percent(_win(rating['elo']), 0)})"
             ax.annotate(
-                words, (rating["elo"], place), (0, 6), textcoords="offset points", ha="center", fontsize=7, bbox=_CLEAR
+                words, (rating["elo"], place), (0, 6), textcoords="offset points", ha="center", fontsize=7, bbox=CLEAR
             )
         low, high = min(0.0, float((elo - bars[0]).min())), max(0.0, float((elo + bars[1]).max()))
         room = max(30.0, 0.12 * (high - low))

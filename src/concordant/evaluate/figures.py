@@ -59,6 +59,9 @@ _READER_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans'
 """Narrower than the font the layout is computed with, so no text grows into another."""
 
 
+CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+"""Box behind a label, so that no line runs through it."""
+
 _TITLE_CHARACTERS = 46
 """In one line of a title; as many fit in bold at the figure's width."""
 
@@ -165,7 +168,15 @@ def signed(value: float, digits: int) -> str:
 def key(ax: Any, line: int, text: str, color: str) -> None:
     """A line of text in the lower right corner, from the bottom: what a mark means, where it cannot stand beside it."""
     ax.annotate(
-        text, (1, 0), (-3, 4 + 10 * line), "axes fraction", "offset points", ha="right", color=color, fontsize=7
+        text,
+        (1, 0),
+        (-3, 4 + 10 * line),
+        "axes fraction",
+        "offset points",
+        ha="right",
+        color=color,
+        fontsize=7,
+        bbox=CLEAR,
     )
 
 

@@ -5,20 +5,23 @@ transformers' own reader expands. Any hub id and any folder of a causal LM work 
 safetensors with a digest, and the digest is checked whenever the folder is used again.
 """
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from concordant.errors import UserError
-from concordant.runs import replace_folder, write_whole
+from concordant.runs import recover_folder, replace_folder, write_whole
 
 Say = Callable[[str], None]
 
@@ -48,6 +51,11 @@ _SEAL = "concordant.json"
 _HUB_SECONDS = 5.0
 
 
+def cache_folder() -> Path:
+    """Where fetched models are kept: ``CONCORDANT_CACHE``, or ``~/.cache/concordant``."""
+    return Path(os.environ.get("CONCORDANT_CACHE") or Path.home() / ".cache" / "concordant")
+
+
 def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
     """The folder of a base model, fetched first if need be.
 
@@ -64,9 +72,17 @@ def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
             raise UserError(f"{name} is a folder without config.json; give a folder that holds a causal LM")
         return Path(name)
     folder = models / name.replace("/", "--")
-    if (folder / _SEAL).exists():
-        _check_seal(folder)
-        return folder
+    with _one_at_a_time(folder):
+        recover_folder(folder)
+        if (folder / _SEAL).exists():
+            _check_seal(folder)
+        else:
+            _fetch(name, folder, say)
+    return folder
+
+
+def _fetch(name: str, folder: Path, say: Say) -> None:
+    """Fetch into ``folder`` from the first source that answers."""
     known = KNOWN.get(name)
     hub_id = known.hub_id if known else name
     if "/" not in hub_id:
@@ -83,7 +99,15 @@ def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
         raise UserError(
             f"model {name!r}: the hub cannot be reached or has no such model; give a folder, or {', '.join(KNOWN)}"
         )
-    return folder
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Held while a model is fetched, so that two processes do not fetch it both; a dead process holds nothing."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _hub_answers(hub_id: str) -> bool:

@@ -105,6 +105,13 @@ def ended_talks(db: Database, worker_id: str) -> int:
         return session.execute(statement).scalar_one()
 
 
+def ended_in_study(db: Database, study: str) -> int:
+    """How many talks of a study have been ended."""
+    statement = select(func.count(TalkRow.ended)).where(TalkRow.study == study)
+    with db.read() as session:
+        return session.execute(statement).scalar_one()
+
+
 def recent_talks(db: Database, limit: int, talk_id: str | None = None) -> list[TalkSummary]:
     """The newest talks first, or the one asked for."""
     made = (

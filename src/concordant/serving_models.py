@@ -1,0 +1,71 @@
+"""Snapshots as samplers: what the reply generator writes with. Wires the store's records to the room of models."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from concordant.errors import UserError
+from concordant.models.base_models import Say, cache_folder, fetch
+from concordant.models.generation import ModelSampler, SamplingLimits
+from concordant.models.language_model import LanguageModel
+from concordant.models.preference_model import PreferenceModel
+from concordant.programme import Programme
+from concordant.sampler import BestOfK, Sampler
+from concordant.store.database import Database
+from concordant.store.registry import (
+    Snapshot,
+    SnapshotKind,
+    active_deployments,
+    add_snapshot,
+    deploy,
+    snapshot,
+    snapshots,
+)
+
+
+def ensure_base(programme: Programme, db: Database, say: Say = lambda line: None) -> Snapshot:
+    """The programme's first snapshot, fetched, registered, and deployed if nothing is.
+
+    Raises:
+        UserError: the model cannot be had, or the programme's model was changed after its first start.
+    """
+    known = snapshots(db)
+    if known:
+        if known[0].label != programme.config.model:
+            raise UserError(
+                f"model is {programme.config.model!r}, but this programme began with {known[0].label!r}, to which "
+                "everything in it compares; make a new programme for another model"
+            )
+        first = known[0]
+    else:
+        folder = fetch(programme.config.model, cache_folder(), say)
+        spec = {"folder": str(folder.resolve()), "adapter": None}
+        first = add_snapshot(db, programme.config.model, SnapshotKind.MODEL, spec)
+    if not active_deployments(db):
+        deploy(db, first.id, 1.0)
+    return first
+
+
+def snapshot_samplers(programme: Programme, db: Database) -> Callable[[Snapshot], Sampler]:
+    """A function from snapshots to samplers that loads each model once."""
+    ensure_base(programme, db, say=lambda line: print(line, flush=True))
+    sampling = programme.config.sampling
+    limits = SamplingLimits(sampling.max_new_tokens, sampling.temperature)
+    loaded: dict[str, Sampler] = {}
+
+    def sampler(of: Snapshot) -> Sampler:
+        if of.id not in loaded:
+            loaded[of.id] = _load(of)
+        return loaded[of.id]
+
+    def _load(of: Snapshot) -> Sampler:
+        if of.kind is SnapshotKind.BEST_OF_K:
+            scorer = PreferenceModel.load(Path(of.spec["pm"]))
+            return BestOfK(sampler(snapshot(db, of.spec["of"])), scorer, int(of.spec["k"]))
+        return ModelSampler(_language_model(of), limits)
+
+    return sampler
+
+
+def _language_model(of: Snapshot) -> LanguageModel:
+    adapter = of.spec["adapter"]
+    return LanguageModel.load(Path(of.spec["folder"]), Path(adapter) if adapter else None)
