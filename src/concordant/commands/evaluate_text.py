@@ -15,8 +15,9 @@ def pm_text(name: str, result: Json) -> str:
     """A preference model's measurement."""
     baseline = result["length_baseline"]
     excess, (low, high) = result["calibration"]["excess"], result["calibration"]["excess_ci95"]
+    counted = f"{result['n']:,} comparisons from {result['openings']:,} openings, scored by "
     lines = [
-        f"{result['n']:,} comparisons from {result['openings']:,} openings, scored by {_cut(name, 40)}",
+        counted + _cut(name, WIDTH - len(counted)),
         "",
         f"  accuracy           {_percent(result['accuracy'])}    95 %: {_range(result['ci95'])}",
         f"  the longer wins    {_percent(baseline['longer_wins'])}    95 %: {_range(baseline['ci95'])}",

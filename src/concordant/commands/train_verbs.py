@@ -1,5 +1,164 @@
-from concordant.commands.outcome import Verbs
+"""``concordant train pm | policy``: one stage by itself, from files; ``concordant iterate`` does them in turn."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from concordant.commands.outcome import Outcome, Verbs, add_json, add_overrides
+from concordant.errors import UserError
+
+if TYPE_CHECKING:
+    from concordant.comparison import Preference
 
 
 def add(verbs: Verbs) -> None:
-    pass
+    """Add the verb ``train``."""
+    train: Verbs = verbs.add_parser("train", help="preference models and policies").add_subparsers(
+        title="what", metavar="<what>", required=True
+    )
+    pm = train.add_parser("pm", help="a preference model from comparisons")
+    _add_data(pm, "comparisons to learn from")
+    pm.add_argument("--test", type=Path, nargs="+", metavar="FILE", help="comparisons to measure on at the end")
+    pm.add_argument(
+        "--test-fraction",
+        type=float,
+        metavar="F",
+        help="instead of --test: keep this share of the openings of --data from training",
+    )
+    pm.add_argument("--model", metavar="M", help="base model: short name, hub id, or folder (default: the config's)")
+    _add_run(pm, "learning_rate=1e-5")
+    pm.set_defaults(run=pm_)
+
+    policy = train.add_parser("policy", help="PPO against a preference model")
+    _add_data(policy, "comparisons or conversations whose prompts are answered")
+    policy.add_argument("--pm", type=Path, required=True, metavar="RUN", help="the preference model's run")
+    policy.add_argument(
+        "--model", default="smollm2-135m", metavar="M", help="first policy: short name, hub id, or folder"
+    )
+    _add_run(policy, "updates=40")
+    policy.set_defaults(run=policy_)
+
+
+def _add_data(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help=f"{what}: HH .jsonl[.gz] or frozen data sets",
+    )
+    parser.add_argument("--objective", choices=("helpful", "harmless"), help="only comparisons for this objective")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N comparisons, drawn with the config's seed")
+
+
+def _add_run(parser: argparse.ArgumentParser, example: str) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
+    add_overrides(parser, example)
+    add_json(parser)
+
+
+def pm_(args: argparse.Namespace) -> Outcome:
+    from concordant.commands.evaluate_text import pm_text
+    from concordant.commands.progress import progress
+    from concordant.config import PreferenceModelConfig, load_config
+    from concordant.evaluate.run_material import save_evaluation
+    from concordant.evaluate.scoring import evaluate_pm
+    from concordant.models.base_models import cache_folder, fetch
+    from concordant.models.preference_model import PreferenceModel
+    from concordant.runs import Run
+    from concordant.train.pm import train_pm
+
+    overrides = [*args.overrides, *([f"model={args.model}"] if args.model else [])]
+    config = load_config(PreferenceModelConfig, args.config, overrides)
+    lessons, exam, dropped = _comparisons(args, config.seed)
+    folder = fetch(config.model, cache_folder(), say=_say)
+    run = Run.begin(args.out, "pm", config.model_dump(mode="json"), _parents(args, config.model))
+    if not run.finished:
+        model = PreferenceModel.from_language_model(folder, config.seed, config.max_tokens)
+        with progress("training") as watch:
+            train_pm(run, model, lessons, config, watch)
+    result: dict[str, Any] = {"run": str(run.path), **run.result, "unread": dropped}
+    lines = [f"{run.result['comparisons']} comparisons in {run.result['seconds']:.0f} s"]
+    if exam:
+        with progress("testing") as watch:
+            result["evaluation"] = evaluate_pm(PreferenceModel.load(run.path), exam, watch).json()
+        save_evaluation(run, result["evaluation"])
+        lines.append(pm_text(str(run.path), result["evaluation"]))
+    return Outcome("\n".join([*lines, str(run.path)]), result)
+
+
+def policy_(args: argparse.Namespace) -> Outcome:
+    from concordant.commands.progress import progress
+    from concordant.config import PolicyConfig, load_config
+    from concordant.models.base_models import cache_folder, fetch
+    from concordant.models.language_model import LanguageModel
+    from concordant.models.preference_model import PreferenceModel
+    from concordant.runs import Run
+    from concordant.train.policy import train_policy
+
+    config = load_config(PolicyConfig, args.config, args.overrides)
+    lessons, _, _ = _comparisons(args, config.seed)
+    prompts = list(dict.fromkeys(preference.prompt for preference in lessons))
+    pm = PreferenceModel.load(args.pm)
+    folder = fetch(args.model, cache_folder(), say=_say)
+    parents = {**_parents(args, args.model), "pm": args.pm.name}
+    run = Run.begin(args.out, "policy", config.model_dump(mode="json"), parents)
+    if not run.finished:
+        with progress("training") as watch:
+            train_policy(run, LanguageModel.load(folder), pm, prompts, config, watch)
+    before, after = run.result["before"], run.result["after"]
+    lines = [f"{run.result['updates']} updates in {run.result['seconds']:.0f} s"]
+    if before:
+        lines.append(f"score  {before['score']:+.3f} → {after['score']:+.3f} (± {after['score_se']:.3f})")
+        lines.append(f"KL     {before['kl']:.2f} → {after['kl']:.2f} nats per reply")
+    return Outcome("\n".join([*lines, str(run.path)]), {"run": str(run.path), **run.result})
+
+
+def _comparisons(args: argparse.Namespace, seed: int) -> "tuple[list[Preference], list[Preference], dict[str, int]]":
+    """(to learn from, to be tested on, rows that could not be read by reason)."""
+    import random
+
+    from concordant.commands.comparison_files import read_comparisons
+    from concordant.comparison import split_by_opening
+
+    lessons, dropped = read_comparisons(args.data, args.objective)
+    exam: list[Preference] = []
+    if getattr(args, "test", None):
+        exam, _ = read_comparisons(args.test, args.objective)
+        _refuse_leak(lessons, exam)
+    fraction = getattr(args, "test_fraction", None)
+    if fraction is not None:
+        if exam or not 0 < fraction < 1:
+            raise UserError(f"--test-fraction {fraction} must lie between 0 and 1, and goes without --test")
+        lessons, exam = split_by_opening(lessons, fraction, salt="exam")
+    if args.limit is not None:
+        if args.limit < 1:
+            raise UserError(f"--limit {args.limit} must be at least 1")
+        lessons = random.Random(f"limit:{seed}").sample(lessons, min(args.limit, len(lessons)))
+    return lessons, exam, dict(dropped)
+
+
+def _refuse_leak(lessons: "Sequence[Preference]", exam: "Sequence[Preference]") -> None:
+    """A test whose openings were trained on measures memory."""
+    seen = {preference.prompt.split_key for preference in lessons}
+    leaked = sum(preference.prompt.split_key in seen for preference in exam)
+    if leaked:
+        raise UserError(
+            f"{leaked} of the {len(exam)} test comparisons begin with a message that stands in --data too; "
+            "split by opening, or use --test-fraction instead of --test"
+        )
+
+
+def _parents(args: argparse.Namespace, model: str) -> dict[str, str]:
+    import hashlib
+
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in args.data]
+    names = ", ".join(f"{path.name}@{digest}" for path, digest in zip(args.data, digests, strict=True))
+    return {"data": names, "objective": args.objective or "any", "limit": str(args.limit), "base": model}
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

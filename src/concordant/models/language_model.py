@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from concordant.errors import UserError
 from concordant.models.chat_format import ChatFormat
 from concordant.models.shared_rows import RowBatch
+from concordant.runs import read_json
 
 _LOGIT_ROWS = 1024
 
@@ -147,3 +148,8 @@ def attach_lora(network: Any, rank: int, seed: int, frozen_layers: int = 0) -> A
             ),
         )
     return wrapped.eval()
+
+
+def adapter_base(adapter: Path) -> Path:
+    """The folder of the base model that a LoRA adapter was trained on."""
+    return Path(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
