@@ -19,7 +19,7 @@ from concordant.evaluate.board_figures import board_figure
 from concordant.evaluate.figures import Figure, Missing
 from concordant.evaluate.pm_figures import by_turn_figure, calibration_figure, learning_figure
 from concordant.evaluate.policy_figures import climb_figure, frontier_figure
-from concordant.evaluate.report_summary import clock, notice, tiles
+from concordant.evaluate.report_summary import clock, notice, tiles, trial_of
 from concordant.runs import Json, recover_folder, replace_folder, write_whole
 
 MARK = "report.json"
@@ -125,6 +125,7 @@ def render(material: Material, drawn: Sequence[Figure | Missing]) -> str:
         figures=by_name,
         tiles=tiles(material.pm, material.policy, material.policy_metrics, material.board),
         notice=notice(material.worker_kinds),
+        trial=trial_of(material.policy),
         samples=list(material.samples[:MOST_SAMPLES]),
         total=sum(stage["seconds"] for stage in material.stages),
     )

@@ -30,8 +30,9 @@ def tiles(pm: Json | None, policy: Json | None, updates: Sequence[Json], board: 
         board: ``EloBoard.json()``.
     """
     made = [] if pm is None else [_accuracy_tile(pm)]
-    if policy and policy.get("before") and policy.get("after"):
-        before, after = policy["before"], policy["after"]
+    trial = trial_of(policy)
+    if trial:
+        before, after = trial
         made += _policy_tiles(before, after, f"{after['n']:,} replies to held-out prompts, before and after")
     else:
         rows = [row for row in updates if row.get("score") is not None and row.get("kl") is not None]
@@ -43,6 +44,12 @@ def tiles(pm: Json | None, policy: Json | None, updates: Sequence[Json], board: 
         interval = f"{span(best['ci95'], 0)}, n\u00a0=\u00a0{board['n']:,}"
         made.append(Tile(f"{best['model']}, Elo", number(best["elo"], 0), interval, f"against {board['anchor']}"))
     return made
+
+
+def trial_of(policy: Json | None) -> tuple[Json, Json] | None:
+    """(before, after) of the held-out prompts in a policy run's result, None where none were held out."""
+    before, after = ((policy or {}).get(when) for when in ("before", "after"))
+    return (before, after) if before and after else None
 
 
 def _accuracy_tile(pm: Json) -> Tile:

@@ -1,0 +1,80 @@
+import re
+
+from concordant.bradley_terry import Game
+from concordant.commands.evaluate_text import calibration_text, elo_text, frontier_text, pm_text
+from concordant.evaluate.elo import board
+from concordant.evaluate.pm_figures import calibration_figure
+from concordant.evaluate.policy_figures import frontier_figure
+from concordant.runs import Json
+
+PART = {"n": 12345, "accuracy": 0.654, "ci95": [0.5, 0.8]}
+RESULT: Json = {
+    **PART,
+    "ties": 0.011,
+    "nll": 0.62,
+    "ece": 0.05,
+    "length_baseline": {"longer_wins": 0.55, "ci95": [0.4, 0.7], "n": 12345},
+    "by_turn": {"1": PART, "12": PART},
+    "by_file": {"helpful-base.jsonl.gz": PART, "a-file-with-a-name-that-goes-on-and-on-for-ever.jsonl.gz": PART},
+    "collapsed": False,
+    "dropped": {"equal replies": 4, "'rejected' does not end on a reply": 2, "longer than the context": 1000},
+    "openings": 9000,
+    "calibration": {
+        "bins": [
+            {"low": 0.0, "high": 2.0, "gap": 1.0, "predicted": 0.7, "observed": 0.65, "ci95": [0.5, 0.8], "n": 12345}
+        ],
+        "excess": -0.051,
+        "excess_ci95": [-0.1, -0.02],
+    },
+}
+
+
+def fits(text: str) -> bool:
+    return max(map(len, text.splitlines())) <= 80
+
+
+def test_a_measurement_says_what_matters_in_80_columns() -> None:
+    text = pm_text("/a/very/long/path/to/the/folder/of/the/run/called/preference-model-1", RESULT)
+    assert fits(text)
+    assert re.search(r"accuracy +65\.4 % +95 %: 50\.0 to 80\.0", text)
+    assert re.search(r"the longer wins +55\.0 %", text)
+    assert "-5.1 points (-10.0 to -2.0)" in text
+    assert "Left out: 4 equal replies, 2" in text
+    assert "ALARM" not in text
+    assert "ALARM" in pm_text("pm", RESULT | {"collapsed": True})
+
+
+def test_bins_are_a_table() -> None:
+    text = calibration_text(RESULT, calibration_figure(RESULT))
+    assert fits(text)
+    assert text.startswith("Over-confident")
+    assert re.search(r"1\.00 +70\.0 % +65\.0 % +50\.0 to 80\.0 +12,345", text)
+
+
+def test_a_board_fits_with_the_longest_names() -> None:
+    names = ["the-newest-policy-of-the-fourth-iteration-with-a-long-name", "smollm2-135m-instruct-from-the-hub-at-home"]
+    games = [
+        Game(names[0 if i % 3 else 1], names[1 if i % 3 else 0], f"w{i % 7}", winner_left=bool(i % 2))
+        for i in range(90)
+    ]
+    text = elo_text(
+        board(games, anchor=names[1], dropped={"weakest strength": 12}).json() | {"ignored_columns": ["when"]}
+    )
+    assert fits(text)
+    for said in (
+        "120",
+        "anchor",
+        "66.7 %",
+        "bootstrap over 7 workers",
+        "12 weakest strength",
+        "Columns not read: when",
+    ):
+        assert said in text
+
+
+def test_a_line_is_told_in_words_and_its_absence_too() -> None:
+    rows = [{"step": i, "samples": i, "score": 0.5 * i, "kl": float(i * i)} for i in range(8)]
+    text = frontier_text(frontier_figure(rows))
+    assert fits(text)
+    assert "0.50 per √nat" in text
+    assert "cannot show a line" in frontier_text(frontier_figure(rows[:2]))
