@@ -3,8 +3,6 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,7 @@ from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 if TYPE_CHECKING:
     from concordant.evaluate.figures import Figure, Missing
     from concordant.evaluate.report import Material
-    from concordant.runs import Run, Watch
+    from concordant.runs import Run
 
 
 def add(verbs: Verbs) -> None:
@@ -135,16 +133,20 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
     import random
 
     from concordant.commands.comparison_files import read_comparisons
+    from concordant.commands.progress import progress
+    from concordant.errors import UserError
     from concordant.evaluate.run_material import save_evaluation
     from concordant.evaluate.scoring import evaluate_pm
     from concordant.models.preference_model import PreferenceModel
     from concordant.runs import Run
 
     preferences, dropped = read_comparisons(args.data, args.objective)
-    if args.limit is not None and args.limit < len(preferences):
-        preferences = random.Random("limit").sample(preferences, max(0, args.limit))
+    if args.limit is not None:
+        if args.limit < 1:
+            raise UserError(f"--limit {args.limit} must be at least 1")
+        preferences = random.Random("limit").sample(preferences, min(args.limit, len(preferences)))
     model = PreferenceModel.load(args.pm)
-    with _progress("scoring") as watch:
+    with progress("scoring") as watch:
         evaluation = evaluate_pm(model, preferences, watch, dropped).json()
     if (args.pm / "result.json").exists() and os.access(args.pm, os.W_OK):
         save_evaluation(Run.open(args.pm), evaluation)
@@ -235,20 +237,3 @@ def _write(figure: "Figure | Missing", out: Path | None) -> list[str]:
     for path, content in files.items():
         write_whole(path, content)
     return [str(path) for path in files]
-
-
-@contextmanager
-def _progress(what: str) -> "Iterator[Watch]":
-    """A progress bar with the time left, on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns: Sequence[Any] = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total, seen: bar.update(task, completed=done, total=total)

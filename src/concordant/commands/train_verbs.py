@@ -127,8 +127,10 @@ def _comparisons(args: argparse.Namespace, seed: int) -> "tuple[list[Preference]
     lessons, dropped = read_comparisons(args.data, args.objective)
     exam: list[Preference] = []
     if getattr(args, "test", None):
-        exam, _ = read_comparisons(args.test, args.objective)
-        _refuse_leak(lessons, exam)
+        found, _ = read_comparisons(args.test, args.objective)
+        exam = _unseen(lessons, found)
+        if len(exam) < len(found):
+            dropped["test comparison whose opening is trained on"] = len(found) - len(exam)
     fraction = getattr(args, "test_fraction", None)
     if fraction is not None:
         if exam or not 0 < fraction < 1:
@@ -141,15 +143,16 @@ def _comparisons(args: argparse.Namespace, seed: int) -> "tuple[list[Preference]
     return lessons, exam, dict(dropped)
 
 
-def _refuse_leak(lessons: "Sequence[Preference]", exam: "Sequence[Preference]") -> None:
-    """A test whose openings were trained on measures memory."""
+def _unseen(lessons: "Sequence[Preference]", exam: "Sequence[Preference]") -> "list[Preference]":
+    """The exam without openings that are trained on: with them it would measure memory."""
     seen = {preference.prompt.split_key for preference in lessons}
-    leaked = sum(preference.prompt.split_key in seen for preference in exam)
-    if leaked:
+    unseen = [preference for preference in exam if preference.prompt.split_key not in seen]
+    if not unseen:
         raise UserError(
-            f"{leaked} of the {len(exam)} test comparisons begin with a message that stands in --data too; "
-            "split by opening, or use --test-fraction instead of --test"
+            f"all {len(exam)} test comparisons begin with a message that stands in --data too; "
+            "use other files, or --test-fraction instead of --test"
         )
+    return unseen
 
 
 def _parents(args: argparse.Namespace, model: str) -> dict[str, str]:
