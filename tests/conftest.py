@@ -21,50 +21,44 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 class PostgresStore:
-    """A database of its own on a PostgreSQL server, emptied for each test."""
+    """A database of its own on a PostgreSQL server, emptied for each test; the server's user must be its superuser."""
 
     def __init__(self, server: str) -> None:
-        from sqlalchemy import create_engine, make_url
+        from sqlalchemy import create_engine, make_url, text
         from sqlalchemy.pool import NullPool
+
+        from concordant.store.database import Database
+        from concordant.store.tables import Base
 
         self._name = f"concordant_test_{os.getpid()}"
         url = make_url(server).set(drivername="postgresql+psycopg")
         self.url = url.set(database=self._name).render_as_string(hide_password=False)
         self._server = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        self._store = create_engine(self.url, poolclass=NullPool)
-
-    def __enter__(self) -> "PostgresStore":
-        from sqlalchemy import text
-
-        from concordant.store.database import Database
+        self._store = create_engine(self.url)
 
         with self._server.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {self._name} ENCODING 'UTF8' TEMPLATE template0"))
         Database.open(self.url).close()
         with self._store.connect() as connection:
-            self._revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        from sqlalchemy import text
-
-        with self._server.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {self._name} WITH (FORCE)"))
+            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+        tables = [table.name for table in reversed(Base.metadata.sorted_tables)]
+        statements = (
+            "SET LOCAL lock_timeout = '10s'",  # a test that left its store open fails the next one
+            "SET LOCAL session_replication_role = replica",  # no triggers: here alone choices may be deleted
+            *(f"DELETE FROM {table}" for table in tables),
+            f"UPDATE alembic_version SET version_num = '{revision}'",
+        )
+        self._emptying = "; ".join(statements)
 
     def empty(self) -> None:
-        """Delete all rows. A copy of a template for each test would be twenty times slower."""
-        from sqlalchemy import text
-
-        from concordant.store.tables import Base
-
-        tables = [table.name for table in reversed(Base.metadata.sorted_tables)]
+        """Delete all rows. A copy of a template for each test would take twenty times as long."""
         with self._store.begin() as connection:
-            connection.execute(text("SET lock_timeout = '10s'"))  # a test that left its store open fails the next one
-            for table in tables:
-                connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
-                connection.execute(text(f"DELETE FROM {table}"))
-                connection.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER USER"))
-            connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": self._revision})
+            connection.exec_driver_sql(self._emptying)
+
+    def drop(self) -> None:
+        self._store.dispose()
+        with self._server.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {self._name} WITH (FORCE)")
 
 
 def _postgres_programs() -> Path | None:
@@ -81,8 +75,9 @@ def postgres() -> Iterator[PostgresStore]:
     """A store on the server of CONCORDANT_TEST_POSTGRES, or on a private one in a temporary folder."""
     url = os.environ.get("CONCORDANT_TEST_POSTGRES")
     if url:
-        with PostgresStore(url) as store:
-            yield store
+        store = PostgresStore(url)
+        yield store
+        store.drop()
         return
     programs = _postgres_programs()
     if programs is None:
@@ -104,8 +99,9 @@ def postgres() -> Iterator[PostgresStore]:
         settings = f"-k {folder} -c listen_addresses='' -c fsync=off -c full_page_writes=off -c max_connections=200"
         run("pg_ctl", "-w", "-o", settings, "-l", str(folder / "log"), "start")
         try:
-            with PostgresStore(f"postgresql://concordant@/postgres?host={folder}") as store:
-                yield store
+            store = PostgresStore(f"postgresql://concordant@/postgres?host={folder}")
+            yield store
+            store.drop()
         finally:
             run("pg_ctl", "-w", "-m", "immediate", "stop")
     finally:
