@@ -75,13 +75,11 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 def test_pm_gives_the_contracts_fields(data: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = runs / "runs" / "pm-1"
     assert main(["evaluate", "pm", str(run), "--data", str(data), "--json"]) == 0
-    captured = capsys.readouterr()
-    result = json.loads(captured.out)
+    result = json.loads(said(capsys))
     assert {"n", "accuracy", "ci95", "ties", "nll", "ece", "length_baseline", "by_turn", "by_file"} <= result.keys()
     assert (result["n"], result["accuracy"], result["dropped"]) == (8, 0.75, {"equal replies": 1})
     # six gaps of +0.5 and two of −0.5
     assert result["nll"] == pytest.approx(0.75 * math.log1p(math.exp(-0.5)) + 0.25 * math.log1p(math.exp(0.5)))
-    assert "scoring" in captured.err
     assert json.loads((run / "evaluation.json").read_text()) == result
 
 
@@ -146,6 +144,7 @@ def test_a_report_of_the_programmes_newest_runs(data: Path, runs: Path, capsys: 
     ("command", "message"),
     [
         (["evaluate", "pm", "model", "--data", "absent.jsonl"], "absent.jsonl does not exist"),
+        (["evaluate", "pm", "model", "--data", "test.jsonl", "--limit", "0"], "--limit 0 must be at least 1"),
         (["evaluate", "elo", "absent.csv"], "absent.csv does not exist"),
         (["evaluate", "frontier", "absent"], "absent/config.json does not exist"),
         (["report", "--out", "out"], "no RUN was named and . is no programme"),
@@ -156,6 +155,7 @@ def test_wrong_input_is_one_line_and_status_2(
     command: list[str],
     message: str,
     tmp_path: Path,
+    data: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

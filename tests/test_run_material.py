@@ -8,7 +8,7 @@ from concordant.runs import Json, Run
 
 
 def pm_run(path: Path) -> Run:
-    run = Run.begin(path, "pm", {}, {"data": "set@1a2b", "base": "smollm2-135m"})
+    run = Run.begin(path, "pm", {}, {"data": "set@1a2b", "limit": "None", "base": "smollm2-135m"})
     run.log({"step": 1, "comparisons": 16, "loss": 0.69})
     return run
 

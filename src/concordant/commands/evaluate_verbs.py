@@ -218,7 +218,7 @@ def _with_board(material: "Material", args: argparse.Namespace, in_programme: bo
     try:
         return replace(material, board=board(games, args.anchor).json())
     except UserError as error:
-        return replace(material, no_board=f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        return replace(material, no_board=str(error))
 
 
 def _write(figure: "Figure | Missing", out: Path | None) -> list[str]:

@@ -20,6 +20,7 @@ from concordant.evaluate.figures import (
     draw,
     number,
     percent,
+    sentence,
     signed,
     span,
 )
@@ -39,8 +40,8 @@ MOST_SHOWN = 12
 def board_figure(board: Json | None, no_board: str = "") -> Figure | Missing:
     """Ratings as points with 95 % intervals; the win rate against the anchor on the upper axis."""
     if board is None:
-        why = no_board or "No comparisons between two models were made; deploy a second model and collect some."
-        return Missing(BOARD, why)
+        why = no_board or "no comparisons between two models were made; deploy a second model and collect some"
+        return Missing(BOARD, sentence(why))
     ratings, anchor = board["ratings"][:MOST_SHOWN], board["anchor"]
     caption = (
         f"n = {board['n']:,} comparisons by {board['workers'] or 'unnamed'} workers. Bars: 95\u202f% intervals of the "

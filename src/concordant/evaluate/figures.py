@@ -154,6 +154,11 @@ def _tidy(svg: str, name: str, title: str, caption: str) -> str:
     return f'{svg[: head - 1]} role="img" style="stroke-linejoin: round; stroke-linecap: butt">{spoken}{svg[head:]}'
 
 
+def sentence(error: str) -> str:
+    """The one line of a ``UserError`` as a sentence of a page."""
+    return f"{error[:1].upper()}{error[1:].removesuffix('.')}."
+
+
 def percent(value: float, digits: int = 1) -> str:
     """0.674 → "67.4 %"."""
     return f"{100 * value:.{digits}f}\u202f%"

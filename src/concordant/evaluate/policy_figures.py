@@ -21,6 +21,7 @@ from concordant.evaluate.figures import (
     draw,
     key,
     number,
+    sentence,
     span,
 )
 from concordant.evaluate.frontier import Frontier, fit_frontier
@@ -48,7 +49,7 @@ def frontier_figure(rows: Sequence[Json]) -> Figure | Missing:
     try:
         line = fit_frontier(rows)
     except UserError as error:
-        return Missing(FRONTIER, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        return Missing(FRONTIER, sentence(str(error)))
     title = _frontier_title(line)
     caption = (
         f"n = {len(line.score)} updates. Line: least squares on the {line.early} early updates (√KL up to "

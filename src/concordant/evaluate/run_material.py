@@ -13,6 +13,9 @@ from concordant.runs import Json, Run, read_json, write_whole
 
 EVALUATION = "evaluation.json"
 
+_SETTINGS = ("objective", "limit")
+"""What a run's parents name beside ids: how much of its data was used."""
+
 _KINDS = {"pm": "preference model", "policy": "policy"}
 
 
@@ -90,6 +93,6 @@ def _origin(run: Run) -> Json:
     return {
         "id": run.name,
         "kind": _KINDS[str(head["kind"])],
-        "parents": [str(parent) for parent in head["parents"].values()],
+        "parents": [str(parent) for role, parent in head["parents"].items() if role not in _SETTINGS],
         "what": ", ".join(f"{role}: {parent}" for role, parent in head["parents"].items()),
     }
