@@ -84,9 +84,11 @@ def test_open_refuses_what_is_no_run(tmp_path: Path) -> None:
 
 def test_a_run_is_finished_when_its_result_stands(tmp_path: Path) -> None:
     run = begin(tmp_path / "run")
+    run.checkpoint.mkdir()
     assert not run.finished
     run.finish({"accuracy": 0.65})
     assert run.finished and run.result == {"accuracy": 0.65}
+    assert not run.checkpoint.exists()
 
 
 def test_a_row_without_step_is_a_defect_of_ours(tmp_path: Path) -> None:
@@ -104,13 +106,40 @@ def test_rewinding_drops_later_steps_and_a_cut_line_from_both_logs(tmp_path: Pat
     run = begin(tmp_path / "run")
     for step in range(1, 5):
         run.log({"step": step, "loss": 1 / step})
-        run.log_sample({"step": step, "text": "…"})
+        run.replace_samples(step, [{"text": "…"}])
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 5, "lo')
     run.rewind(2)
     run.log({"step": 3, "loss": 0.3})
     assert run.metrics() == [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}, {"step": 3, "loss": 0.3}]
     assert [row["step"] for row in run.samples()] == [1, 2]
+
+
+def test_samples_of_a_step_are_replaced_by_those_logged_again(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+    run.replace_samples(0, [{"text": "before"}])
+    run.replace_samples(1, [{"text": "a"}, {"text": "b"}])
+    run.replace_samples(0, [{"text": "again"}])
+    assert sorted((row["step"], row["text"]) for row in run.samples()) == [(0, "again"), (1, "a"), (1, "b")]
+
+
+def test_a_model_is_saved_whole_readable_by_all_and_never_half(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+
+    def save(folder: Path) -> None:
+        (folder / "tokenizer").mkdir()
+        (folder / "tokenizer/vocab").write_text("v")
+
+    def fail(folder: Path) -> None:
+        (folder / "tokenizer").mkdir()
+        full_disk()
+
+    run.save_model(save)
+    with pytest.raises(OSError, match="No space left"):
+        run.save_model(fail)
+    assert (run.model / "tokenizer/vocab").read_text() == "v"
+    assert run.model.stat().st_mode & 0o777 == 0o755
+    assert sorted(item.name for item in run.path.iterdir()) == ["config.json", "model"]
 
 
 def folder(path: Path, content: str) -> Path:

@@ -31,7 +31,7 @@ def add(verbs: Verbs) -> None:
     sample.add_argument("--pm", type=Path, metavar="RUN", help="a preference model's run; adds scores")
     sample.add_argument("--max-new-tokens", type=int, default=128, metavar="T", help="reply limit (default 128)")
     sample.add_argument("--temperature", type=float, default=1.0, metavar="T", help="default 1; no top-p")
-    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--seed", type=int, default=0, metavar="S", help="another seed gives other replies (default 0)")
     add_json(sample)
     sample.set_defaults(run=sample_)
 
