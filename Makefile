@@ -42,7 +42,7 @@ $(READY): pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Concordant needs Python 3.11 or newer, and $(PYTHON) is older; try: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing into .venv (about 3 minutes, 2 GB, once) …"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "  torch …" && $(BIN)/python -m pip install -qq "$$(grep '^torch==' $(LOCK))"
 	@echo "  the other packages …" && $(BIN)/python -m pip install -qq --requirement $(LOCK)
 	@echo "  concordant …" && $(BIN)/python -m pip install -qq --no-deps --editable .
