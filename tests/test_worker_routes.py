@@ -291,14 +291,17 @@ def test_no_model_no_talk(store: Database) -> None:
     visitor = Visitor(store)
     with visitor.client:
         assert shown(visitor.enter()) == "nothing"
-        assert "no model to talk with" in visitor.client.get("/work").text
+        assert "no model to talk with just now" in visitor.client.get("/work").text
 
 
 def test_a_model_that_is_retired_in_the_middle_keeps_what_was_typed(visitor: Visitor) -> None:
     visitor.start()
+    form = visitor.page.form("/work/say")
+    assert form is not None
     for deployment in active_deployments(visitor.db):
         retire(visitor.db, deployment.id)
-    answer = visitor.send("/work/say", text="my long message")
+    assert shown(visitor.page) == "nothing"
+    answer = visitor.post("/work/say", {**form.hidden, "text": "my long message"})
     assert answer.status_code == 409 and "my long message" in answer.text and "No model is deployed" in answer.text
 
 

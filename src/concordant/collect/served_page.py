@@ -27,12 +27,14 @@ class ServedPage:
         texts: "a" and "b" → the reply that is shown there.
         stream: where to wait until both replies are complete, or None.
         work: "helpful" or "harmless".
+        problem: what the page says went wrong, or "".
     """
 
     forms: list[ServedForm] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     stream: str | None = None
     work: str = ""
+    problem: str = ""
 
     def form(self, action: str, offers: str = "") -> ServedForm | None:
         """The form that goes to ``action`` and has the field ``offers`` to fill in."""
@@ -47,11 +49,14 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.page = ServedPage()
         self._form: ServedForm | None = None
+        self._in_problem = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
         if tag == "html":
             self.page.work = values.get("data-work", "")
+        elif tag == "p" and "problem" in values.get("class", "").split():
+            self._in_problem = True
         elif tag == "form":
             self._form = ServedForm(values.get("action", ""))
             self.page.forms.append(self._form)
@@ -68,6 +73,12 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self._form = None
+        elif tag == "p":
+            self._in_problem = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_problem:
+            self.page.problem += data
 
 
 def read_page(html: str) -> ServedPage:
@@ -80,4 +91,5 @@ def read_page(html: str) -> ServedPage:
     reader.feed(html)
     if not reader.page.work:
         raise UserError(f"this is no page of concordant: {html[:60]!r}; is the address right?")
+    reader.page.problem = " ".join(reader.page.problem.split())
     return reader.page

@@ -47,6 +47,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         UserError: the port is taken, or the address is not this machine's.
     """
+    if not 0 <= port <= 65535:
+        raise UserError(f"port {port} does not exist; choose one from 1 to 65535 with --port, or 0 for a free one")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     except socket.gaierror:
@@ -127,15 +129,15 @@ class Supervisor:
                 child = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=log, stderr=log)
             while child.poll() is None and not self._over.wait(0.2):
                 pass
+            _end(child)
             if self._over.is_set():
-                _end(child)
                 return
             starts = 0 if time.monotonic() - began > 60 else starts + 1
             self._over.wait(RESTART_SECONDS[min(starts, len(RESTART_SECONDS)) - 1])
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    """Ask a child to end, and make it end."""
+    """Ask a child to end, if it still runs, and make it end."""
     assert child.stdin is not None
     child.stdin.close()
     try:

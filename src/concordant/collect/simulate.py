@@ -30,8 +30,10 @@ from concordant.store.talks import open_talk
 
 PATIENCE_SECONDS = 120.0
 """How long a server may be away before a worker gives up."""
+LOOK_SECONDS = 0.5
+"""Between two looks at a page that offers nothing to do."""
 MOST_FAILURES = 3
-"""How often in one conversation a worker asks for failed replies again."""
+"""How often a worker asks for the same failed replies again."""
 
 OnProgress = Callable[[int, int], None]
 """Called as ``on_progress(conversations done, choices made)``."""
@@ -206,7 +208,7 @@ class Browser:
 
 def _require(answer: httpx.Response, status: int) -> None:
     if answer.status_code != status:
-        said = " ".join(answer.text.split())[:300]
+        said = read_page(answer.text).problem or "no reason given"
         raise UserError(f"{answer.url.path} answered {answer.status_code} instead of {status}: {said}")
 
 
@@ -225,6 +227,7 @@ class _Talk:
         self._message = simulation.opening(conversation, objective)
         self._tastes: list[float] = []
         self._failures = 0
+        self._looks = 0
 
     async def hold(self) -> None:
         page = await self._browser.get("/work")
@@ -242,7 +245,7 @@ class _Talk:
             elif form := page.form("/work/say", "text"):
                 page = await self._browser.post(form, text=self._message)
             else:
-                raise UserError("a scripted worker met a page without anything to do; is another program using it?")
+                page = await self._look_again(page)
 
     async def _choose(self, form: ServedForm, page: ServedPage) -> ServedPage:
         prompt = Conversation().human(self._message)
@@ -254,7 +257,16 @@ class _Talk:
         after = await self._browser.submit(form, button=str(button))
         comparison = form.hidden["comparison"]
         self._simulation.chosen({"worker": self._worker, "comparison": comparison, "button": button, "a": a, "b": b})
+        self._looks = self._failures = 0
         return await self._browser.get(after)
+
+    async def _look_again(self, page: ServedPage) -> ServedPage:
+        """Nothing to do on this page: as a rule no model is in place yet."""
+        self._looks += 1
+        if self._looks * LOOK_SECONDS > PATIENCE_SECONDS:
+            raise UserError(f"nothing to do for {PATIENCE_SECONDS:.0f} s; the page says: {page.problem or 'nothing'}")
+        await asyncio.sleep(LOOK_SECONDS)
+        return await self._browser.get("/work")
 
     async def _try_again(self, form: ServedForm) -> ServedPage:
         self._failures += 1

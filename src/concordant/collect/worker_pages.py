@@ -70,12 +70,18 @@ def talk_page(
         ratings=RATING_WORDS,
         pair=None if talk.pending is None else _pair(talk.pending, step),
         note=_note(room, talk.pending) if step is Step.WAIT else "",
+        deployed=step is not Step.SAY or _is_deployed(room, talk.objective),
+        starting=room.heartbeat.read() is GeneratorState.STARTING,
         key=uuid4().hex,
         problem=problem,
         draft=draft,
         longest_message=LONGEST_MESSAGE,
         longest_comment=LONGEST_COMMENT,
     )
+
+
+def _is_deployed(room: Room, objective: Objective) -> bool:
+    return any(deployment.objective in (None, objective) for deployment in active_deployments(room.db))
 
 
 def _shown(turn: Turn) -> tuple[str, Markup | str]:

@@ -1,0 +1,165 @@
+"""Streams of replies, driven without HTTP."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from concordant.collect import replies_watch
+from concordant.collect.heartbeat import Heartbeat
+from concordant.collect.replies_watch import RepliesWatch, events
+from concordant.store.database import Database
+from concordant.store.overview import WatchedPair, watched_pairs
+from concordant.store.reply_queue import claim, fail, write_texts
+from stories import ask, base_model, draw, person, write_replies
+from visitors import fresh_store
+
+Step = Callable[[], object]
+
+
+@pytest.fixture
+def store(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+    with fresh_store(sqlite_template, tmp_path) as database:
+        yield database
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies_watch, "POLL_SECONDS", 0.01)
+
+
+def asked(store: Database, name: str = "worker") -> str:
+    return ask(store, person(store, name), draw(base_model(store)))[1]
+
+
+def parse(event: str) -> tuple[str, dict[str, Any]]:
+    name, data = event.strip().split("\n")
+    return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+
+def follow(store: Database, comparison: str, steps: list[Step], only_end: bool = False) -> list[tuple[str, Any]]:
+    """The events of a stream in which each step happens after the one before it was seen."""
+
+    async def run() -> list[tuple[str, Any]]:
+        watch, heard = RepliesWatch(store, Heartbeat(None)), []
+        async for event in events(watch, comparison, only_end, lambda: False):
+            if event.startswith("event"):
+                heard.append(parse(event))
+            if steps:
+                await asyncio.to_thread(steps.pop(0))
+        return heard
+
+    return asyncio.run(run())
+
+
+def test_whole_texts_at_one_pace_in_numbered_events(store: Database) -> None:
+    comparison = asked(store)
+    jobs = {job.seed: job.reply_id for job in claim(store, "w", 10, 60.0)}
+
+    def write(first: str, second: str) -> Step:
+        return lambda: write_texts(store, "w", {jobs[0]: first, jobs[1]: second})
+
+    def finish() -> None:
+        from concordant.sampler import Reply
+        from concordant.store.reply_queue import finish as done
+
+        done(store, "w", {jobs[0]: Reply("one **two** three four", True, 4), jobs[1]: Reply("eins zwei drei", True, 3)})
+
+    heard = follow(store, comparison, [lambda: None, write("one **two** three", "eins zwei"), finish])
+    assert [name for name, _ in heard] == ["text", "text", "ready"]
+    assert [data["seq"] for _, data in heard] == [1, 2, 3]
+    assert heard[0][1] == {"seq": 1, "a": "", "b": "", "note": "Writing two replies…"}
+    assert heard[1][1]["a"] == "<p>one <strong>two</strong></p>\n" and heard[1][1]["b"] == "<p>eins zwei</p>\n"
+
+
+def test_a_failed_reply_ends_the_stream(store: Database) -> None:
+    comparison = asked(store)
+    jobs = claim(store, "w", 10, 60.0)
+
+    def both_fail() -> None:
+        for job in jobs:
+            fail(store, "w", job.reply_id, "broken")
+
+    assert [name for name, _ in follow(store, comparison, [both_fail])] == ["failed"]
+
+
+def test_only_the_end(store: Database) -> None:
+    comparison = asked(store)
+    heard = follow(store, comparison, [lambda: write_replies(store)], only_end=True)
+    assert heard == [("ready", {"seq": 1})]
+
+
+def test_a_text_never_shrinks_within_a_stream(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store keeps texts from shrinking; a stream does too, whatever it is given."""
+    comparison = asked(store)
+    texts = iter(["one two three", "one", "", "other words that are longer now"])
+    jobs = claim(store, "w", 10, 60.0)
+    write_texts(store, "w", {job.reply_id: "x" for job in jobs})
+
+    def shown(db: Database, ids: tuple[str, ...]) -> dict[str, WatchedPair]:
+        from dataclasses import replace
+
+        text = next(texts, None)
+        if text is None:
+            write_replies(db)
+            fail(db, "w", jobs[0].reply_id, "end of the test")
+            fail(db, "w", jobs[1].reply_id, "end of the test")
+            return watched_pairs(db, ids)
+        found = watched_pairs(db, ids)[comparison]
+        pair = replace(found.pair, a=replace(found.pair.a, text=text), b=replace(found.pair.b, text=text))
+        return {comparison: replace(found, pair=pair)}
+
+    monkeypatch.setattr(replies_watch, "watched_pairs", shown)
+    sent = [data["a"] for name, data in follow(store, comparison, []) if name == "text"]
+    assert sent == ["<p>one two three</p>\n", "<p>other words that are longer now</p>\n"]
+
+
+def test_many_streams_share_one_look(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparisons = [asked(store, f"worker {n}") for n in range(8)]
+    looks: list[int] = []
+
+    def counted(db: Database, ids: tuple[str, ...]) -> dict[str, WatchedPair]:
+        looks.append(len(ids))
+        if len(looks) == 5:
+            write_replies(db)
+        return watched_pairs(db, ids)
+
+    monkeypatch.setattr(replies_watch, "watched_pairs", counted)
+
+    async def run() -> list[list[str]]:
+        watch = RepliesWatch(store, Heartbeat(None))
+
+        async def one(comparison: str) -> list[str]:
+            return [event async for event in events(watch, comparison, True, lambda: False)]
+
+        return await asyncio.gather(*(one(comparison) for comparison in comparisons))
+
+    for heard in asyncio.run(run()):
+        assert heard[0] == "retry: 1000\n\n" and heard[-1].startswith("event: ready")
+    assert max(looks) == 8 and len(looks) <= 7
+
+
+def test_a_stream_ends_with_its_process(store: Database) -> None:
+    async def run() -> list[str]:
+        watch, looks = RepliesWatch(store, Heartbeat(None)), iter([False, False, True])
+        return [event async for event in events(watch, asked(store), True, lambda: next(looks))]
+
+    assert asyncio.run(run()) == ["retry: 1000\n\n"]
+
+
+def test_a_silent_stream_says_that_it_lives(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies_watch, "SILENCE_SECONDS", 0.03)
+    comparison = asked(store)
+
+    async def run() -> list[str]:
+        watch, heard = RepliesWatch(store, Heartbeat(None)), []
+        async for event in events(watch, comparison, True, lambda: False):
+            heard.append(event)
+            if event.startswith(":"):
+                await asyncio.to_thread(write_replies, store)
+        return heard
+
+    assert ": still writing\n\n" in asyncio.run(run())

@@ -1,0 +1,67 @@
+"""``serve`` and ``simulate`` as typed."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from concordant.cli import main
+from concordant.programme import Programme
+from served import Served
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with Served(tmp_path_factory.mktemp("programme") / "p") as found:
+        yield found
+
+
+def test_simulate_says_what_was_done(served: Served, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["simulate", "2", "--dir", str(served.folder), "--study", "first", "--objective", "both", "--seed", "4"]
+    log = tmp_path / "log.jsonl"
+    assert main([*arguments, "--concurrency", "2", "--log", str(log), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.pop("seconds") > 0
+    assert found == {"conversations": 2, "choices": 8, "repeats": 0, "worker": "scripted", "study": "first"}
+    assert len(log.read_text().splitlines()) == 8
+    assert main(["simulate", "1", "--dir", str(served.folder), "--url", served.url]) == 0
+    assert "1 conversations and 4 choices by scripted workers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["simulate", "3"], "no pages are served from"),
+        (["simulate", "0"], "must be at least 1"),
+        (["simulate", "3", "--concurrency", "0"], "must be at least 1"),
+        (["simulate", "3", "--worker", "pm"], "invalid choice"),
+        (["serve", "--port", "70000"], "port"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Programme.init(tmp_path / "p")
+    assert main([*arguments, "--dir", str(tmp_path / "p")]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_a_folder_without_a_programme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in (["serve"], ["simulate", "1"]):
+        assert main([*verb, "--dir", str(tmp_path)]) == 2
+        assert "is no programme" in capsys.readouterr().err
+
+
+def test_a_programme_is_served_once(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--dir", str(served.folder), "--port", "0"]) == 2
+    assert f"is served already, at {served.url}" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_one_line(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Programme.init(tmp_path / "p")
+    assert main(["serve", "--dir", str(tmp_path / "p"), "--port", str(served.port)]) == 2
+    error = capsys.readouterr().err
+    assert f"port {served.port} on 127.0.0.1 cannot be used" in error and error.count("\n") == 1
+    assert not (tmp_path / "p/serve.json").exists()

@@ -1,0 +1,150 @@
+"""How the pages are served: ports, links, the child that writes replies, and the end."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from concordant.collect import serving
+from concordant.collect.served_page import read_page
+from concordant.collect.serving import Supervisor, address_of, announced, links, listen, running_server
+from concordant.errors import UserError
+from concordant.store.database import Database
+from concordant.store.people import is_staff_token, worker_by_token, workers
+from served import Served, free_port
+from visitors import fresh_store
+
+
+@pytest.fixture
+def store(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+    with fresh_store(sqlite_template, tmp_path) as database:
+        yield database
+
+
+def test_port_zero_takes_a_free_one() -> None:
+    with listen("127.0.0.1", 0) as first, listen("127.0.0.1", 0) as second:
+        assert address_of(first) != address_of(second)
+        assert address_of(first) == f"http://127.0.0.1:{first.getsockname()[1]}"
+    with listen("0.0.0.0", 0) as everywhere:
+        assert address_of(everywhere).startswith("http://127.0.0.1:")
+
+
+def test_a_port_in_use_and_a_wrong_host_are_one_line() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"port {port} on 127\.0\.0\.1 cannot be used .*--port 0"):
+            listen("127.0.0.1", port)
+    with pytest.raises(UserError, match="'no such host' is not an address"):
+        listen("no such host", 0)
+    with pytest.raises(UserError, match=r"on 192\.0\.2\.1 cannot be used"):
+        listen("192.0.2.1", 0)
+
+
+def test_links_stay_the_same_and_are_their_owners_alone(store: Database, tmp_path: Path) -> None:
+    first = links(store, tmp_path, "http://here")
+    assert links(store, tmp_path, "http://here") == first
+    assert stat.S_IMODE((tmp_path / "links.json").stat().st_mode) == 0o600
+    assert worker_by_token(store, first.worker.removeprefix("http://here/w/")) is not None
+    assert is_staff_token(store, first.researcher.removeprefix("http://here/researcher?key="))
+    assert len(workers(store)) == 1
+
+
+def test_links_of_another_store_are_made_anew(store: Database, tmp_path: Path) -> None:
+    (tmp_path / "links.json").write_text(json.dumps({"worker": "old", "researcher": "old"}))
+    found = links(store, tmp_path, "http://here")
+    assert "old" not in found.worker and "old" not in found.researcher
+
+
+def test_a_server_that_is_gone_is_not_running(tmp_path: Path) -> None:
+    assert running_server(tmp_path) is None
+    with announced(tmp_path, f"http://127.0.0.1:{free_port()}"):
+        assert running_server(tmp_path) is None
+    assert not (tmp_path / "serve.json").exists()
+
+
+def wait_for(path: Path, lines: int) -> list[str]:
+    deadline = time.monotonic() + 30
+    while not path.exists() or path.read_text().count("\n") < lines:
+        assert time.monotonic() < deadline, "it did not happen within 30 s"
+        time.sleep(0.02)
+    return path.read_text().splitlines()
+
+
+def test_a_child_that_dies_is_started_again_and_ends_with_the_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "RESTART_SECONDS", (0.05,))
+    code = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"
+    log = tmp_path / "logs/child.log"
+    with Supervisor([sys.executable, "-c", code], log):
+        (first,) = wait_for(log, 1)
+        os.kill(int(first), signal.SIGKILL)
+        _, second = wait_for(log, 2)
+        assert first != second
+    assert not Path(f"/proc/{second}").exists()
+
+
+def test_a_child_that_does_not_listen_is_ended_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "GRACE_SECONDS", 0.2)
+    log = tmp_path / "child.log"
+    with Supervisor([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"], log):
+        wait_for(log, 1)
+    # Leaving the block is the assertion: it joins the thread that waits for the child.
+
+
+def test_from_start_to_sigterm(tmp_path: Path) -> None:
+    with Served(tmp_path / "p") as served:
+        assert running_server(served.folder) == served.url
+        answer = httpx.get(served.links["worker"], follow_redirects=True)
+        assert answer.status_code == 200 and "server" not in answer.headers
+        assert "no model writes them" in answer.text
+        assert httpx.get(served.links["researcher"]).status_code == 303
+        generator = served.generator()
+        served.process.terminate()
+        assert served.process.wait(20) == 0
+        assert not (served.folder / "serve.json").exists() and not Path(f"/proc/{generator}").exists()
+        assert "Traceback" not in (served.folder / "serve.out").read_text()
+        assert "Traceback" not in (served.folder / "logs/generator.log").read_text()
+
+
+def test_ctrl_c_ends_it_even_while_a_stream_is_open(tmp_path: Path) -> None:
+    with (
+        Served(tmp_path / "p", seconds=5.0) as served,
+        httpx.Client(base_url=served.url, follow_redirects=True, timeout=30) as client,
+    ):
+        client.get(served.links["worker"])
+        deadline = time.monotonic() + 30
+        while (form := read_page(client.get("/work").text).form("/work/start")) is None:
+            assert time.monotonic() < deadline, "no model was deployed"
+            time.sleep(0.1)
+        page = read_page(client.post(form.action, data=form.hidden).text)
+        say = page.form("/work/say")
+        assert say is not None
+        page = read_page(client.post(say.action, data={**say.hidden, "text": "hello"}).text)
+        assert page.stream is not None
+        with client.stream("GET", page.stream) as stream:
+            assert next(stream.iter_lines()) == "retry: 1000"
+            served.process.send_signal(signal.SIGINT)
+            assert served.process.wait(20) == 130
+    said = (served.folder / "serve.out").read_text()
+    assert "interrupted" in said and "Traceback" not in said
+
+
+def test_the_generator_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    with Served(tmp_path / "p") as served:
+        generator = served.generator()
+        served.kill()
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{generator}").exists() and "Z" not in Path(f"/proc/{generator}/stat").read_text():
+            assert time.monotonic() < deadline, "the generator outlived its parent"
+            time.sleep(0.05)
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", served.port)) != 0
