@@ -121,7 +121,9 @@ def test_the_newest_ratings_are_shown_best_first(staff: TestClient, tmp_path: Pa
         {"model": "the base", "elo": 0.0, "ci95": [0.0, 0.0], "games": 40},
         {"model": "the policy", "elo": 51.6, "ci95": [-8.2, 110.9], "games": 40},
     ]
-    (tmp_path / "report/elo.json").write_text(json.dumps({"ratings": ratings}))
+    (tmp_path / "report/report.json").write_text(json.dumps({"title": "Iteration 1", "board": {"ratings": ratings}}))
     html = staff.get("/researcher").text
     assert html.index("the policy") < html.index("the base")
     assert ">52<" in html and "-8 to 111" in html
+    (tmp_path / "report/report.json").write_text(json.dumps({"title": "Iteration 1", "board": None}))
+    assert "No ratings yet" in staff.get("/researcher").text

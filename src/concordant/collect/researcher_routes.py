@@ -100,12 +100,12 @@ def _report_file(room: Room, path: str) -> Path | None:
 
 
 def _board(report: Path | None) -> list[dict[str, Any]]:
-    """Ratings of the newest report (``elo.json`` beside it, as ``evaluate elo --json`` writes it), best first."""
-    file = None if report is None else report / "elo.json"
+    """Ratings of the newest report (``board`` of its report.json, as of ``evaluate elo --json``), best first."""
+    file = None if report is None else report / "report.json"
     if file is None or not file.is_file():
         return []
-    ratings: list[dict[str, Any]] = json.loads(file.read_text())["ratings"]
-    return sorted(ratings, key=lambda rating: -rating["elo"])
+    board = json.loads(file.read_text())["board"] or {"ratings": []}
+    return sorted(board["ratings"], key=lambda rating: -float(rating["elo"]))
 
 
 def _turn(turn: TurnRecord) -> dict[str, Any]:
