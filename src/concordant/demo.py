@@ -34,7 +34,7 @@ helpful_turns = 2
 red_team_turns = 2
 
 [iterate]
-conversations = 160
+conversations = 128
 board_conversations = 48
 workers = 32
 
@@ -48,13 +48,14 @@ row_tokens = 2048
 
 [policy]
 updates = 10
-prompts_per_update = 12
+prompts_per_update = 8
 replies_per_prompt = 4
 max_new_tokens = 32
-passes = 1
-minibatches = 3
+passes = 2
+minibatches = 2
+warmup_updates = 0
 gae_lambda = 1.0
-learning_rate = 5e-4
+learning_rate = 6e-4
 row_tokens = 2048
 """
 

@@ -136,7 +136,7 @@ def closing_table(steps: dict[str, dict[str, Any]]) -> str:
         rows += [
             (
                 "score",
-                f"{before['score']:+.2f} ± {before['score_se']:.2f}  →  {after['score']:+.2f} ± {after['score_se']:.2f}",
+                f"{before['score']:+.2f} ± {before['score_se']:.2f} → {after['score']:+.2f} ± {after['score_se']:.2f}",
             ),
             ("KL, nats per reply", f"{before['kl']:.2f}  →  {after['kl']:.2f}"),
             ("replies that end", f"{_percent(before['finished'])}  →  {_percent(after['finished'])}"),
