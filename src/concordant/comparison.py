@@ -57,6 +57,7 @@ class Preference:
         objective: what "better" means here.
         tranche: which kind of model wrote the replies.
         worker: id of who chose, or None for imported data.
+        worker_kind: "person", "scripted" (a program) or "simulated" (a model); None where it is not known.
         source: where it came from: a file's name, or "store".
         models: snapshot labels of the writers of (a, b), where known.
     """
@@ -67,6 +68,7 @@ class Preference:
     tranche: Tranche = Tranche.BASE
     strength: int | None = None
     worker: str | None = None
+    worker_kind: str | None = None
     source: str = ""
     models: tuple[str, str] | None = None
 

@@ -215,9 +215,12 @@ def _deploy(iteration: Iteration, policy: Json) -> Json:
 
 
 def _report(iteration: Iteration, journal: Journal, pm: Json, policy: Json) -> Json:
-    """Fit Elo over everything judged between snapshots so far, and write the report."""
+    """Fit Elo over every helpful comparison between snapshots so far, and write the report."""
     db, programme = iteration.db, iteration.programme
-    games = games_from_preferences(preference for _, preference in preferences(db, Filter(sources="store")))
+    judged = Filter(objective=Objective.HELPFUL, sources="store", keep_weakest=True)
+    chosen = [preference for _, preference in preferences(db, judged)]
+    weakest = sum(preference.is_weakest and len(set(preference.models or ())) == 2 for preference in chosen)
+    games = games_from_preferences(chosen)
     material = gather(
         f"Iteration {iteration.number}", [Run.open(programme.runs / name) for name in (pm["run"], policy["run"])]
     )
@@ -230,18 +233,29 @@ def _report(iteration: Iteration, journal: Journal, pm: Json, policy: Json) -> J
         generated=f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC",
         command=f"concordant iterate --dir {programme.path.name}",
         worker_kinds=kinds,
-        stages=[{"name": name, "seconds": step["seconds"], "detail": ""} for name, step in steps.items()],
+        stages=[{"name": name, "seconds": step["seconds"], "detail": _detail(step)} for name, step in steps.items()],
         lineage=_lineage(iteration, steps, material.lineage),
     )
     outputs: Json = {}
     try:
-        outputs["board"] = board(games, anchor=_base(iteration).label).json()
+        outputs["board"] = board(games, _base(iteration).label, {"weakest strength": weakest}).json()
         material = replace(material, board=outputs["board"])
     except UserError as error:
         outputs["no_board"] = str(error)
         material = replace(material, no_board=str(error))
     write_report(material, programme.path / "report")
     return {**outputs, "worker_kinds": kinds}
+
+
+def _detail(step: Json) -> str:
+    """A step's outcome in a few words."""
+    if "choices" in step:
+        return f"{step['choices']} choices in {step['conversations']} conversations, by scripted workers"
+    if "accuracy" in step:
+        return f"{step['trained_on']} comparisons, {100 * step['accuracy']:.0f} % right on {step['n']} others"
+    if step.get("after"):
+        return f"score {step['before']['score']:+.2f} → {step['after']['score']:+.2f}, KL {step['after']['kl']:.1f}"
+    return str(step.get("dataset") or step.get("snapshot") or "")
 
 
 def _lineage(iteration: Iteration, steps: dict[str, Json], runs: Any) -> list[Json]:

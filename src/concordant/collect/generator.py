@@ -118,7 +118,7 @@ def run_generator(
     db: Database,
     samplers: Callable[[Snapshot], Sampler],
     stop: threading.Event,
-    batch: int = 32,
+    batch: int = 64,
     heartbeat: Heartbeat | None = None,
 ) -> None:
     """Write replies until ``stop`` is set.

@@ -172,6 +172,7 @@ def _preference(row: Json) -> Preference:
         tranche=Tranche(row["tranche"]),
         strength=row["strength"],
         worker=row["worker"],
+        worker_kind=row["worker_kind"],
         source=row["source"],
         models=None if row["models"] is None else (row["models"][0], row["models"][1]),
     )

@@ -191,6 +191,7 @@ def _collected(talk: TalkRow, worker: WorkerRow, turn: Exchange, prompt: Convers
         tranche=models.tranche(a.snapshot_id, b.snapshot_id),
         strength=strength(turn.choice.button),
         worker=worker.id,
+        worker_kind=worker.kind,
         source=STORE,
         models=(models.labels[a.snapshot_id], models.labels[b.snapshot_id]),
     )
@@ -225,6 +226,7 @@ def _imported(row: ImportedRow, file: ImportRow) -> Record:
         preferred="a" if row.preferred == "a" else "b",
         objective=Objective(file.objective),
         tranche=Tranche(file.tranche),
+        worker_kind=row.worker_kind,
         source=file.name,
     )
     return Record(row.id, preference, None if row.worker_kind is None else WorkerKind(row.worker_kind), None)

@@ -72,7 +72,7 @@ def train_pm(
     Raises:
         UserError: nothing usable among the comparisons, or the loss became infinite.
     """
-    rows, dropped = comparison_rows(model, preferences)
+    rows, dropped, kinds = comparison_rows(model, preferences)
     if not rows:
         raise UserError(f"none of the {len(preferences)} comparisons can be used ({_counts(dropped)}); collect more")
     order = list(range(len(rows)))
@@ -90,13 +90,16 @@ def train_pm(
         run.log({"step": training.step, "comparisons": seen, **metrics, "seconds": time.monotonic() - began})
         watch(training.step, steps, f"loss {metrics['loss']:.3f}")
         _save_now_and_then(run, training, config)
-    return _finish(run, training, len(rows), dropped)
+    return _finish(run, training, {"comparisons": len(rows), "dropped": dict(dropped), "worker_kinds": dict(kinds)})
 
 
-def comparison_rows(model: PreferenceModel, preferences: Sequence[Preference]) -> tuple[list[SharedRow], Counter[str]]:
-    """(rows with the chosen reply first, how many comparisons were dropped for each reason)."""
+def comparison_rows(
+    model: PreferenceModel, preferences: Sequence[Preference]
+) -> tuple[list[SharedRow], Counter[str], Counter[str]]:
+    """(rows with the chosen reply first, dropped comparisons by reason, used ones by the kind of worker)."""
     rows: list[SharedRow] = []
     dropped: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
     for preference in preferences:
         flaw = "weakest strength" if preference.is_weakest else preference.flaw()
         row = None if flaw else model.row(preference.prompt, [preference.chosen, preference.rejected])
@@ -104,7 +107,8 @@ def comparison_rows(model: PreferenceModel, preferences: Sequence[Preference]) -
             dropped[flaw or "longer than the context"] += 1
         else:
             rows.append(row)
-    return rows, dropped
+            kinds[preference.worker_kind or "unknown"] += 1
+    return rows, dropped, kinds
 
 
 def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _Training:
@@ -179,14 +183,13 @@ def _save_now_and_then(run: Run, training: _Training, config: PreferenceModelCon
         training.saved_at = time.monotonic()
 
 
-def _finish(run: Run, training: _Training, used: int, dropped: Counter[str]) -> dict[str, Any]:
+def _finish(run: Run, training: _Training, data: dict[str, Any]) -> dict[str, Any]:
     """Write the model, then the result that declares the run finished, and drop the checkpoint."""
     run.save_model(training.model.save)
     metrics = run.metrics()
     late = metrics[-max(1, len(metrics) // 4) :]
     result = {
-        "comparisons": used,
-        "dropped": dict(dropped),
+        **data,
         "train_loss": sum(row["loss"] for row in late) / len(late),
         "train_accuracy": sum(row["accuracy"] for row in late) / len(late),
         "seconds": sum(row["seconds"] for row in metrics),
