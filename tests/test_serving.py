@@ -1,11 +1,9 @@
 """How the pages are served: ports, links, the child that writes replies, and the end."""
 
 import json
-import os
 import signal
 import socket
 import stat
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from concordant.collect import serving
 from concordant.collect.served_page import read_page
-from concordant.collect.serving import Supervisor, address_of, announced, links, listen, running_server
+from concordant.collect.serving import address_of, announced, links, listen, running_server
 from concordant.errors import UserError
 from concordant.store.database import Database
 from concordant.store.people import is_staff_token, worker_by_token, workers
@@ -68,36 +65,6 @@ def test_a_server_that_is_gone_is_not_running(tmp_path: Path) -> None:
     with announced(tmp_path, f"http://127.0.0.1:{free_port()}"):
         assert running_server(tmp_path) is None
     assert not (tmp_path / "serve.json").exists()
-
-
-def wait_for(path: Path, lines: int) -> list[str]:
-    deadline = time.monotonic() + 30
-    while not path.exists() or path.read_text().count("\n") < lines:
-        assert time.monotonic() < deadline, "it did not happen within 30 s"
-        time.sleep(0.02)
-    return path.read_text().splitlines()
-
-
-def test_a_child_that_dies_is_started_again_and_ends_with_the_block(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(serving, "RESTART_SECONDS", (0.05,))
-    code = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"
-    log = tmp_path / "logs/child.log"
-    with Supervisor([sys.executable, "-c", code], log):
-        (first,) = wait_for(log, 1)
-        os.kill(int(first), signal.SIGKILL)
-        _, second = wait_for(log, 2)
-        assert first != second
-    assert not Path(f"/proc/{second}").exists()
-
-
-def test_a_child_that_does_not_listen_is_ended_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "GRACE_SECONDS", 0.2)
-    log = tmp_path / "child.log"
-    with Supervisor([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"], log):
-        wait_for(log, 1)
-    # Leaving the block is the assertion: it joins the thread that waits for the child.
 
 
 def test_from_start_to_sigterm(tmp_path: Path) -> None:

@@ -199,6 +199,21 @@ def test_text_only_grows_and_both_replies_keep_pace(seat: Seat) -> None:
     assert most > 3, "nothing was seen growing"
 
 
+def test_a_server_that_is_killed_and_started_again(browser: Browser, tmp_path: Path) -> None:
+    context = browser.new_context()
+    with Served(tmp_path / "p", seconds=0.15) as served:
+        store = Database.open(Programme.open(served.folder).store_url)
+        try:
+            seat = Seat(served, store, context)
+            start_writing(seat)
+            served.kill()
+            served.start()
+            seat.page.wait_for_selector("form.choose", timeout=40_000)
+        finally:
+            store.close()
+    context.close()
+
+
 def test_a_message_is_not_lost_with_the_network(seat: Seat) -> None:
     seat.enter()
     page = seat.page

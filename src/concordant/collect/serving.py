@@ -1,18 +1,14 @@
-"""How the pages are served: this process answers requests, a child writes replies, and neither waits for the other.
+"""How the pages are served: the socket, the links that are printed, and where others find the address.
 
-The child is started again when it dies, and ends when this process does, however that ends (its standard input closes).
-``serve.json`` in the programme's folder says where the pages are. Left out: several web processes, and TLS; a proxy in
-front does these.
+``serve.json`` in the programme's folder says where the pages are while they are. Left out: several web processes, and
+TLS; a proxy in front does these.
 """
 
 import json
 import os
 import signal
 import socket
-import subprocess
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,9 +24,8 @@ from concordant.runs import write_whole
 from concordant.store.database import Database
 from concordant.store.people import WorkerKind, add_staff_token, add_worker, is_staff_token, worker_by_token
 
-RESTART_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Pauses before a generator that died is started again; the last one is kept."""
-GRACE_SECONDS = 5
+CLOSING_SECONDS = 5
+"""How long open requests may take when the process ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,63 +98,6 @@ def running_server(folder: Path) -> str | None:
     return url
 
 
-class Supervisor:
-    """Keeps a child process running while the block lasts; its output goes to a log file."""
-
-    def __init__(self, command: Sequence[str], log: Path) -> None:
-        self._command = list(command)
-        self._log = log
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
-
-    def __enter__(self) -> "Supervisor":
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        starts = 0
-        while not self._over.is_set():
-            began = time.monotonic()
-            with self._log.open("ab") as log:
-                child = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=log, stderr=log)
-            while child.poll() is None and not self._over.wait(0.2):
-                pass
-            _end(child)
-            if self._over.is_set():
-                return
-            starts = 0 if time.monotonic() - began > 60 else starts + 1
-            self._over.wait(RESTART_SECONDS[min(starts, len(RESTART_SECONDS)) - 1])
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """Ask a child to end, if it still runs, and make it end."""
-    assert child.stdin is not None
-    child.stdin.close()
-    try:
-        child.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-
-
-def stop_with_parent(stop: threading.Event) -> None:
-    """In the child: set ``stop`` when the parent is gone or asks for it, that is, when standard input ends."""
-
-    def read_to_end() -> None:
-        while os.read(0, 4096):
-            pass
-        stop.set()
-        time.sleep(GRACE_SECONDS)
-        os._exit(0)  # a sampler that could not be interrupted; its replies are written again by the next generator
-
-    threading.Thread(target=read_to_end, name="parent", daemon=True).start()
-
-
 @contextmanager
 def announced(folder: Path, url: str) -> Iterator[None]:
     """``serve.json`` while the block lasts."""
@@ -180,7 +118,7 @@ def serve_pages(room: Room, listener: socket.socket) -> None:
         log_level="warning",
         access_log=False,  # addresses hold the workers' secrets
         server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=CLOSING_SECONDS,
         lifespan="off",
     )
     servers.append(uvicorn.Server(config))

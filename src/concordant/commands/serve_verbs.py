@@ -70,7 +70,8 @@ def serve_(args: argparse.Namespace) -> Outcome:
 def _serve_pages(programme: "Programme", db: "Database", args: argparse.Namespace) -> None:
     from contextlib import ExitStack
 
-    from concordant.collect.serving import Supervisor, address_of, announced, links, listen, running_server, serve_pages
+    from concordant.collect.serving import address_of, announced, links, listen, running_server, serve_pages
+    from concordant.collect.supervisor import Supervisor
 
     served = running_server(programme.path)
     if served is not None:
@@ -86,7 +87,7 @@ def _serve_pages(programme: "Programme", db: "Database", args: argparse.Namespac
             command += ["--dir", str(programme.path)]
             if args.scripted_replies is not None:
                 command += ["--scripted-replies", str(args.scripted_replies)]
-            stack.enter_context(Supervisor(command, programme.path / "logs/generator.log"))
+            stack.enter_context(Supervisor("reply generator", command, programme.path / "logs/generator.log"))
         found = links(db, programme.path, url)
         print(f"worker      {found.worker}\nresearcher  {found.researcher}\nCtrl-C ends both.", flush=True)
         stack.enter_context(announced(programme.path, url))
@@ -114,7 +115,7 @@ def _write_replies(programme: "Programme", db: "Database", scripted: float | Non
 
     from concordant.collect.generator import run_generator
     from concordant.collect.heartbeat import GeneratorState, Heartbeat
-    from concordant.collect.serving import stop_with_parent
+    from concordant.collect.supervisor import stop_with_parent
     from concordant.store.registry import active_deployments
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

@@ -8,14 +8,29 @@
 
   const find = (selector) => document.querySelector(selector);
 
+  const pause = (milliseconds) => new Promise((go) => setTimeout(go, milliseconds));
+
   /** Ask the server for the page as it is now, and put its main part in place of this one. */
   async function refresh() {
     const answer = await fetch("/work", { headers: { Accept: "text/html" } });
+    if (answer.status >= 500) throw new Error(`status ${answer.status}`);
     if (!answer.ok) return location.reload();
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     find("#page").replaceWith(fresh.querySelector("#page"));
     find(".count").replaceWith(fresh.querySelector(".count"));
     begin();
+  }
+
+  /** The same, for as long as it takes: a server that is away comes back. */
+  async function refreshAtLast() {
+    for (;;) {
+      try {
+        return await refresh();
+      } catch {
+        find("#note").textContent = "No connection just now. Your message is saved; this page keeps trying.";
+        await pause(2000);
+      }
+    }
   }
 
   /** Show replies as they grow; then ask for the page that lets the worker choose. */
@@ -38,10 +53,11 @@
     const over = () => {
       clearTimeout(slow);
       source.close();
-      refresh().catch(() => setTimeout(() => location.reload(), 2000));
+      refreshAtLast();
     };
     source.addEventListener("ready", over);
     source.addEventListener("failed", over);
+    // A stream that is cut is opened again by the browser; one that is refused is not.
     source.addEventListener("error", () => {
       if (source.readyState === EventSource.CLOSED) setTimeout(over, 2000);
     });
