@@ -124,6 +124,6 @@ def test_the_newest_ratings_are_shown_best_first(staff: TestClient, tmp_path: Pa
     (tmp_path / "report/report.json").write_text(json.dumps({"title": "Iteration 1", "board": {"ratings": ratings}}))
     html = staff.get("/researcher").text
     assert html.index("the policy") < html.index("the base")
-    assert ">52<" in html and "-8 to 111" in html
+    assert ">52<" in html and "-8 to 111" in html and "set to 0" in html
     (tmp_path / "report/report.json").write_text(json.dumps({"title": "Iteration 1", "board": None}))
     assert "No ratings yet" in staff.get("/researcher").text

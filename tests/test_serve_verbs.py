@@ -33,6 +33,8 @@ def test_simulate_says_what_was_done(served: Served, capsys: pytest.CaptureFixtu
     ("arguments", "said"),
     [
         (["simulate", "3"], "no pages are served from"),
+        (["simulate", "3", "--url", "nowhere"], "no pages of concordant answer at nowhere"),
+        (["simulate", "3", "--url", "http://127.0.0.1:1/"], "answer at http://127.0.0.1:1;"),
         (["simulate", "0"], "must be at least 1"),
         (["simulate", "3", "--concurrency", "0"], "must be at least 1"),
         (["simulate", "3", "--worker", "pm"], "invalid choice"),
@@ -46,6 +48,12 @@ def test_wrong_input_is_one_line(
     assert main([*arguments, "--dir", str(tmp_path / "p")]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+def test_a_log_needs_its_folder(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["simulate", "1", "--dir", str(served.folder), "--log", str(tmp_path / "none/log.jsonl")]
+    assert main(arguments) == 2
+    assert "none does not exist" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_programme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

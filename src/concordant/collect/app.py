@@ -20,6 +20,9 @@ from concordant.errors import UserError
 
 router = APIRouter()
 
+HEALTHY = "concordant\n"
+"""What /healthz answers."""
+
 
 def create_app(room: Room) -> FastAPI:
     """The application over a room."""
@@ -52,7 +55,7 @@ def home(room: RoomHere) -> Response:
 @router.get("/healthz")
 def health() -> PlainTextResponse:
     """Answers while the process serves."""
-    return PlainTextResponse("concordant\n")
+    return PlainTextResponse(HEALTHY)
 
 
 @router.get("/static/{digest}/{name}")

@@ -17,7 +17,7 @@ from types import FrameType
 import httpx
 import uvicorn
 
-from concordant.collect.app import create_app
+from concordant.collect.app import HEALTHY, create_app
 from concordant.collect.room import Room
 from concordant.errors import UserError
 from concordant.runs import write_whole
@@ -91,11 +91,15 @@ def running_server(folder: Path) -> str | None:
     if not path.exists():
         return None
     url: str = json.loads(path.read_text())["url"]
+    return url if answers(url) else None
+
+
+def answers(url: str) -> bool:
+    """Whether pages are served at a URL now."""
     try:
-        httpx.get(f"{url}/healthz", timeout=10).raise_for_status()
-    except httpx.HTTPError:
-        return None
-    return url
+        return httpx.get(f"{url}/healthz", timeout=10).text == HEALTHY
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
 
 
 @contextmanager

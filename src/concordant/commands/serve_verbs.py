@@ -148,7 +148,7 @@ def _samplers(programme: "Programme", db: "Database", scripted: float | None) ->
 
 
 def simulate_(args: argparse.Namespace) -> Outcome:
-    from concordant.collect.serving import running_server
+    from concordant.collect.serving import answers, running_server
     from concordant.collect.simulate import Plan, simulate
     from concordant.collect.taste import ScriptedTaste
     from concordant.programme import Programme
@@ -156,9 +156,13 @@ def simulate_(args: argparse.Namespace) -> Outcome:
     if args.conversations < 1 or args.concurrency < 1:
         raise UserError("N and --concurrency must be at least 1")
     programme = Programme.open(args.dir)
-    url = args.url or running_server(programme.path)
+    url = args.url.rstrip("/") if args.url else running_server(programme.path)
     if url is None:
         raise UserError(f"no pages are served from {args.dir}; start them with 'concordant serve --dir {args.dir}'")
+    if not answers(url):
+        raise UserError(f"no pages of concordant answer at {url}; start them with 'concordant serve'")
+    if args.log is not None and not args.log.parent.is_dir():
+        raise UserError(f"--log {args.log}: the folder {args.log.parent} does not exist; make it first")
     seed = programme.config.seed if args.seed is None else args.seed
     plan = Plan(
         url=url,

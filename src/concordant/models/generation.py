@@ -1,5 +1,7 @@
 """Sampling replies: one prefill a prompt however many replies, a cache with room, finished rows leave the batch.
 
+What all prompts of a batch begin with, a system message mostly, is computed once for all of them.
+
 The same prompts, n and seed give the same tokens: each reply draws from a random stream of its own, by inverting the
 cumulative distribution, so its noise does not depend on who else is in the batch. No top-p (paper, fn. 12).
 Logits are made for the place to be drawn alone; the log-probability of the drawn token is kept, nothing else.
@@ -115,57 +117,124 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     group = max(1, limits.rows // n)
     for start in range(0, len(order), group):
-        _generate_group(model, prompts, order[start : start + group], replies, limits, seed, on_token)
+        places = [(index, reply) for index in order[start : start + group] for reply in range(n)]
+        flight = _take_off(model, prompts, places, limits, seed)
+        for step in range(limits.max_new_tokens):
+            going_on = _write(model, flight, replies, limits, step, on_token)
+            if not going_on:
+                break
     return replies
 
 
-def _generate_group(
+@dataclass(slots=True)
+class _Flight:
+    """Replies being written, one a row; finished ones leave.
+
+    Attributes:
+        places: (prompt index, reply index) of each row.
+        cache: keys and values of every row.
+        states: (R, D) hidden states that predict each row's next token.
+        lengths: (R,) tokens of each row so far, prompt included.
+        seen: (R, L) which columns of the cache hold a token of the row.
+        noise: (R, S) what each row draws with, a number a step.
+    """
+
+    places: list[tuple[int, int]]
+    cache: Any
+    states: Float[Tensor, "R D"]
+    lengths: Int64[Tensor, " R"]
+    seen: Bool[Tensor, "R L"]
+    noise: Float[Tensor, "R S"]
+
+
+def _take_off(
     model: LanguageModel,
     prompts: Sequence[Sequence[int]],
-    group: list[int],
-    replies: list[list[SampledReply]],
+    places: list[tuple[int, int]],
     limits: SamplingLimits,
     seed: int,
-    on_token: OnToken | None,
-) -> None:
-    """Fill ``replies`` for the prompts of one group, all replies to them in one batch."""
-    n = len(replies[group[0]])
-    batch = RowBatch.pack([SharedRow(list(prompts[index]), []) for index in group], model.device)
-    cache = Cache(layers=[_RoomyLayer(limits.max_new_tokens) for _ in range(model.causal.config.num_hidden_layers)])
-    lengths = torch.tensor([len(prompts[index]) for index in group], device=model.device)
-    hidden = _step(model, batch.input_ids, batch.positions, batch.attention, cache)
-    predictors = hidden[torch.arange(len(group), device=model.device), lengths - 1].repeat_interleave(n, dim=0)
-    rows = torch.arange(len(group), device=model.device).repeat_interleave(n)
+) -> _Flight:
+    """Prefill: each distinct prompt once, and what they all begin with (a system message, mostly) once for all."""
+    distinct = sorted({tuple(prompts[index]) for index, _ in places})
+    cache, states, seen = _prefill(model, distinct, limits.max_new_tokens)
+    number = {prompt: row for row, prompt in enumerate(distinct)}
+    rows = torch.tensor([number[tuple(prompts[index])] for index, _ in places], device=model.device)
     for layer in cache.layers:
         layer.pick(rows)
-    lengths = lengths[rows]
-    seen = (batch.segments == 0)[rows]  # (R, P) which columns of the cache hold a token of the row's prompt
-    living = [(index, reply) for index in group for reply in range(n)]
-    noise = _uniform_noise(living, limits.max_new_tokens, seed).to(model.device)
+    lengths = torch.tensor([len(prompts[index]) for index, _ in places], device=model.device)
+    noise = _uniform_noise(places, limits.max_new_tokens, seed).to(model.device)
+    return _Flight(places, cache, states[rows], lengths, seen[rows], noise)
 
-    for step in range(limits.max_new_tokens):
-        tokens, logprobs = _draw(model, predictors, noise[:, step], limits.temperature)
-        keep = []
-        for row, (token, logprob) in enumerate(zip(tokens.tolist(), logprobs.tolist(), strict=True)):
-            index, place = living[row]
-            reply = replies[index][place]
-            reply.tokens.append(token)
-            reply.logprobs.append(logprob)
-            reply.finished = token == model.format.end_of_turn or _says_stop(model, reply.tokens)
-            if not reply.finished:
-                keep.append(row)
-            if on_token is not None:
-                on_token(index, place, reply.tokens)
-        if not keep or step + 1 == limits.max_new_tokens:
-            return
-        if len(keep) < len(living):
-            kept = torch.tensor(keep, device=model.device)
-            tokens, lengths, seen, noise = tokens[kept], lengths[kept], seen[kept], noise[kept]
-            living = [living[row] for row in keep]
-            for layer in cache.layers:
-                layer.pick(kept)
-        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
-        predictors = _step(model, tokens[:, None], (lengths + step)[:, None], seen[:, None, None, :], cache)[:, 0]
+
+def _prefill(
+    model: LanguageModel, prompts: Sequence[tuple[int, ...]], room: int
+) -> tuple[Any, Float[Tensor, "U D"], Bool[Tensor, "U P"]]:
+    """(cache with room for so many tokens more, state at the end of each prompt, columns that hold its tokens)."""
+    shared = _shared_beginning(prompts)
+    rest = RowBatch.pack([SharedRow(list(prompt[shared:]), []) for prompt in prompts], model.device)
+    count, width = rest.input_ids.shape
+    layers = [_RoomyLayer(width + room) for _ in range(model.causal.config.num_hidden_layers)]
+    cache = Cache(layers=layers)
+    if shared:
+        first = RowBatch.pack([SharedRow(list(prompts[0][:shared]), [])], model.device)
+        _step(model, first.input_ids, first.positions, first.attention, cache)
+        for layer in layers:
+            layer.pick(torch.zeros(count, dtype=torch.int64, device=model.device))
+    before = torch.ones(count, 1, width, shared, dtype=torch.bool, device=model.device)
+    attention = torch.cat([before, rest.attention], dim=3)
+    hidden = _step(model, rest.input_ids, rest.positions + shared, attention, cache)
+    ends = torch.tensor([len(prompt) - shared - 1 for prompt in prompts], device=model.device)
+    states = hidden[torch.arange(count, device=model.device), ends]
+    return cache, states, torch.cat([before[:, 0, 0], rest.segments == 0], dim=1)
+
+
+def _shared_beginning(prompts: Sequence[tuple[int, ...]]) -> int:
+    """How many tokens all (sorted) prompts begin with; at least one token is left to each."""
+    shortest = min(len(prompt) for prompt in prompts)
+    first, last = prompts[0], prompts[-1]
+    same = next((place for place in range(shortest) if first[place] != last[place]), shortest)
+    return min(same, shortest - 1)
+
+
+def _write(
+    model: LanguageModel,
+    flight: _Flight,
+    replies: list[list[SampledReply]],
+    limits: SamplingLimits,
+    step: int,
+    on_token: OnToken | None,
+) -> bool:
+    """Draw one token for every row, and compute what predicts the next; False if there is nothing more to write."""
+    tokens, logprobs = _draw(model, flight.states, flight.noise[:, step], limits.temperature)
+    keep = []
+    for row, (token, logprob) in enumerate(zip(tokens.tolist(), logprobs.tolist(), strict=True)):
+        index, place = flight.places[row]
+        reply = replies[index][place]
+        reply.tokens.append(token)
+        reply.logprobs.append(logprob)
+        reply.finished = token == model.format.end_of_turn or _says_stop(model, reply.tokens)
+        if not reply.finished:
+            keep.append(row)
+        if on_token is not None:
+            on_token(index, place, reply.tokens)
+    if not keep or step + 1 == limits.max_new_tokens:
+        return False
+    if len(keep) < len(flight.places):
+        tokens = tokens[keep]
+        _leave(flight, keep)
+    flight.seen = torch.cat([flight.seen, torch.ones_like(flight.seen[:, :1])], dim=1)
+    attention = flight.seen[:, None, None, :]
+    flight.states = _step(model, tokens[:, None], flight.lengths[:, None], attention, flight.cache)[:, 0]
+    flight.lengths = flight.lengths + 1
+    return True
+
+
+def _leave(flight: _Flight, keep: list[int]) -> None:
+    """Only these rows go on."""
+    flight.places = [flight.places[row] for row in keep]
+    flight.lengths, flight.seen, flight.noise = flight.lengths[keep], flight.seen[keep], flight.noise[keep]
+    for layer in flight.cache.layers:
+        layer.pick(torch.tensor(keep, device=flight.lengths.device))
 
 
 def _step(
