@@ -13,7 +13,9 @@ from served import Served
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with Served(tmp_path_factory.mktemp("programme") / "p") as found:
+    with Served(
+        tmp_path_factory.mktemp("programme") / "p", "[collect]\nhelpful_turns = 2\nred_team_turns = 1\n"
+    ) as found:
         yield found
 
 
@@ -23,10 +25,10 @@ def test_simulate_says_what_was_done(served: Served, capsys: pytest.CaptureFixtu
     assert main([*arguments, "--concurrency", "2", "--log", str(log), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found.pop("seconds") > 0
-    assert found == {"conversations": 2, "choices": 8, "repeats": 0, "worker": "scripted", "study": "first"}
-    assert len(log.read_text().splitlines()) == 8
+    assert found == {"conversations": 2, "choices": 3, "repeats": 0, "worker": "scripted", "study": "first"}
+    assert len(log.read_text().splitlines()) == 3
     assert main(["simulate", "1", "--dir", str(served.folder), "--url", served.url]) == 0
-    assert "1 conversations and 4 choices by scripted workers" in capsys.readouterr().out
+    assert "1 conversations and 2 choices by scripted workers" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def test_their_own_log_equals_the_store(served: Served, tmp_path: Path) -> None:
     assert len({one.prompt.first_human_turn for one in kept}) == 6
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_or_doubled_when_processes_are_killed(tmp_path: Path) -> None:
     """kill -9 of the web process after a quarter of the choices, of the generator after a half."""
     marks = {8: threading.Event(), 20: threading.Event()}
@@ -144,7 +145,7 @@ def test_choices_follow_the_taste(served: Served, tmp_path: Path) -> None:
 def test_the_same_seed_says_the_same(served: Served) -> None:
     with store(served) as db:
         for study in ("one", "one", "two"):
-            simulate(db, CONFIG, Plan(served.url, 2, study=study, workers=2))
+            simulate(db, CollectConfig(helpful_turns=1), Plan(served.url, 2, study=study, workers=2))
         openings = [{talk.opening for talk in recent_talks(db, 100) if talk.study == study} for study in ("one", "two")]
     assert len(openings[0]) == 2 and openings[0] != openings[1]
 
