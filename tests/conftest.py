@@ -1,4 +1,4 @@
-"""What tests of several rooms share: fresh stores on both databases, real data, a browser.
+"""What tests of several rooms share: fresh stores on both databases, tiny models, real data, a browser.
 
 A test that needs what this machine lacks is skipped with the reason (``require_all.py`` makes that a failure in CI).
 The package is imported inside the fixtures, after the annotations of its modules have been put under check.
@@ -16,6 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from concordant.store.database import Database
+    from toy_model import ToyModels
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -139,6 +140,14 @@ def database(store_url: str) -> Iterator["Database"]:
     database = Database.open(store_url)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> "ToyModels":
+    """Folders of tiny models with random weights."""
+    from toy_model import make_toy_models
+
+    return make_toy_models(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from concordant.conversation import Conversation, Speaker
+from concordant.conversation import Conversation, Speaker, Turn
 from concordant.errors import UserError
 
 _ROLE = {Speaker.HUMAN: "user", Speaker.ASSISTANT: "assistant"}
+_HUMAN, _ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 _PROBE = "concordant probe"
 
 
@@ -29,7 +30,8 @@ class ChatFormat:
     def prompt(self, conversation: Conversation) -> list[int]:
         """Tokens up to the place where the reply to ``conversation`` begins."""
         if not self.has_template:
-            return self._tokens(self._harmless(conversation.to_hh()) + "\n\nAssistant:")
+            turns = tuple(Turn(turn.speaker, self._harmless(turn.text)) for turn in conversation.turns)
+            return self._tokens(Conversation(turns).to_hh() + _ASSISTANT)
         text = self.tokenizer.apply_chat_template(
             self._messages(conversation), tokenize=False, add_generation_prompt=True
         )
@@ -37,11 +39,22 @@ class ChatFormat:
 
     def reply(self, text: str) -> list[int]:
         """Tokens of a reply, with the end-of-turn token."""
-        return [*self._tokens(self._harmless(text if self.has_template else " " + text)), self.end_of_turn]
+        harmless = self._harmless(text)
+        return [*self._tokens(harmless if self.has_template else " " + harmless), self.end_of_turn]
 
     def text(self, tokens: Sequence[int]) -> str:
-        """A reply's text from its tokens, without special tokens."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)).strip()
+        """A reply's text from its tokens: no special tokens, and nothing that a model wrote on as the human."""
+        text = self._decode(tokens)
+        return text.split(self.stop_text)[0].strip() if self.stop_text else text.strip()
+
+    def text_so_far(self, tokens: Sequence[int]) -> str:
+        """``text`` of a reply that is being written. With more tokens it only ever grows: half a character, or what
+        may become the text that ends a reply, is held back."""
+        text = self._decode(tokens).rstrip("\ufffd")
+        stop = self.stop_text or ""
+        held = next((size for size in range(len(stop), 0, -1) if text.endswith(stop[:size])), 0)
+        text = text[: len(text) - held]
+        return text.split(stop)[0].strip() if stop else text.strip()
 
     def fit(self, conversation: Conversation, max_tokens: int) -> list[int] | None:
         """``prompt``, cut to ``max_tokens`` by leaving out whole turns from the left; None if the last does not fit."""
@@ -61,7 +74,7 @@ class ChatFormat:
             turns = Conversation().human("hi").assistant(_PROBE)
             rendered = self.tokenizer.apply_chat_template(self._messages(turns), tokenize=False)
             after = self._tokens(rendered[rendered.rindex(_PROBE) + len(_PROBE) :])
-            special = set(self.tokenizer.all_special_ids)
+            special = self._special_tokens
             eos = next((token for token in after if token in special), eos)
         if eos is None:
             raise UserError(
@@ -72,7 +85,7 @@ class ChatFormat:
     @property
     def stop_text(self) -> str | None:
         """Text that ends a reply where the model has no template: such a model writes on as the human."""
-        return None if self.has_template else "\n\nHuman:"
+        return None if self.has_template else _HUMAN
 
     def _messages(self, conversation: Conversation) -> list[dict[str, str]]:
         """Turns as template messages; neighbours of one speaker are joined, since many templates refuse them."""
@@ -85,11 +98,21 @@ class ChatFormat:
                 messages.append({"role": _ROLE[turn.speaker], "content": text})
         return messages
 
+    @cached_property
+    def _special_tokens(self) -> dict[int, str]:
+        """All of them by id. ``all_special_tokens`` are only those that the tokenizer's config gives a role."""
+        added = self.tokenizer.added_tokens_decoder
+        return {token: known.content for token, known in added.items() if known.special}
+
     def _tokens(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def _decode(self, tokens: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
     def _harmless(self, text: str) -> str:
-        """``text`` with the names of special tokens broken by a space: a writer cannot end a turn or open one."""
-        for name in self.tokenizer.all_special_tokens:
+        """``text`` with what ends a turn or opens one broken by a space: a writer cannot do either."""
+        marks = () if self.has_template else (_HUMAN, _ASSISTANT)
+        for name in (*self._special_tokens.values(), *marks):
             text = text.replace(name, f"{name[0]} {name[1:]}")
         return text
