@@ -46,7 +46,9 @@ class PreferenceModelConfig(Section):
     frozen_layers: int = Field(0, ge=0, description="How many lower transformer layers stay as they are.")
     gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     checkpoint_seconds: float = Field(120.0, ge=0, description="Seconds between checkpoints.")
-    seed: int = Field(0, description="Order of the comparisons and initial values of new weights.")
+    seed: int = Field(
+        0, ge=-(2**31), lt=2**31, description="Order of the comparisons and initial values of new weights."
+    )
 
 
 class PolicyConfig(Section):
@@ -83,7 +85,7 @@ class PolicyConfig(Section):
     )
     trial_prompts: int = Field(16, ge=0, description="Prompts held out to compare before and after; at most a quarter.")
     checkpoint_seconds: float = Field(60.0, ge=0, description="Seconds between checkpoints.")
-    seed: int = Field(0, description="Prompts, sampling and initial values of new weights.")
+    seed: int = Field(0, ge=-(2**31), lt=2**31, description="Prompts, sampling and initial values of new weights.")
 
 
 class SamplingConfig(Section):
@@ -135,7 +137,7 @@ class ProgrammeConfig(Section):
         description="SQLAlchemy URL; a relative SQLite path is taken from the programme's folder.",
     )
     model: str = Field("smollm2-135m", description="The first snapshot: short name, hub id, or folder.")
-    seed: int = Field(0, description="Seed of everything drawn at random.")
+    seed: int = Field(0, ge=-(2**31), lt=2**31, description="Seed of everything drawn at random.")
     sampling: SamplingConfig = Field(default_factory=lambda: SamplingConfig(), description="Replies people read.")
     collect: CollectConfig = Field(default_factory=lambda: CollectConfig(), description="The web interface.")
     pm: PreferenceModelConfig = Field(

@@ -113,12 +113,11 @@ def generate(
         One list of n replies a prompt, in the order given.
     """
     replies = [[SampledReply() for _ in range(n)] for _ in prompts]
-    # Prompts of like length go together: the padding of a group is computed at every step.
+    # Prompts of like length go together: the padding of a batch is computed at every step.
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    group = max(1, limits.rows // n)
-    for start in range(0, len(order), group):
-        places = [(index, reply) for index in order[start : start + group] for reply in range(n)]
-        flight = _take_off(model, prompts, places, limits, seed)
+    places = [(index, reply) for index in order for reply in range(n)]
+    for start in range(0, len(places), limits.rows):
+        flight = _take_off(model, prompts, places[start : start + limits.rows], limits, seed)
         for step in range(limits.max_new_tokens):
             going_on = _write(model, flight, replies, limits, step, on_token)
             if not going_on:
@@ -268,7 +267,7 @@ def _uniform_noise(places: Sequence[tuple[int, int]], steps: int, seed: int) -> 
     generator = torch.Generator()
     streams = []
     for index, reply in places:
-        generator.manual_seed((seed * 1_000_003 + index) * 1_009 + reply)
+        generator.manual_seed(((seed * 1_000_003 + index) * 1_009 + reply) % 2**64)
         streams.append(torch.rand(steps, generator=generator))
     return torch.stack(streams)
 
@@ -303,25 +302,23 @@ class ModelSampler:
         """
         prompts = [self._prompt(conversation) for conversation in conversations]
 
+        chat = self.model.format
+
         def on_token(index: int, reply: int, tokens: list[int]) -> None:
-            # A character may be spread over several tokens; half of one is not shown.
-            text = self._text(tokens)
-            if on_text is not None and not text.endswith("\ufffd"):
-                on_text(index, reply, text)
+            if on_text is not None:
+                on_text(index, reply, chat.text_so_far(tokens))
 
         drawn = generate(self.model, prompts, n, self.limits, seed, on_token if on_text else None)
         return [
-            [Reply(self._text(reply.tokens), reply.finished, len(reply.tokens)) for reply in replies]
+            [Reply(chat.text(reply.tokens), reply.finished, len(reply.tokens)) for reply in replies]
             for replies in drawn
         ]
 
     def _prompt(self, conversation: Conversation) -> list[int]:
-        tokens = self.model.format.fit(conversation, self.max_prompt_tokens)
+        tokens = self.model.fit(conversation, self.max_prompt_tokens, self.limits.max_new_tokens)
         if tokens is None:
-            raise UserError(f"the last message does not fit {self.max_prompt_tokens} tokens; make it shorter")
+            raise UserError(
+                f"the last message does not fit {self.max_prompt_tokens} tokens and the model's context; "
+                "make it shorter"
+            )
         return tokens
-
-    def _text(self, tokens: list[int]) -> str:
-        text = self.model.format.text(tokens)
-        stop = self.model.format.stop_text
-        return text.split(stop.strip())[0].strip() if stop else text

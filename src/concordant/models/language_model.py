@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.chat_format import ChatFormat
 from concordant.models.shared_rows import RowBatch
@@ -39,24 +40,13 @@ class LanguageModel:
         """A model from its folder, with a LoRA adapter merged into it where one is given.
 
         Raises:
-            UserError: the folder holds no causal LM that transformers can load.
+            UserError: a folder holds no causal LM, or no adapter, that can be loaded.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
 
-        if not (folder / "config.json").exists():
-            raise UserError(
-                f"{folder} holds no model (it has no config.json); give a folder written by a run or a hub id"
-            )
-        try:
-            network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{folder} cannot be loaded as a causal language model ({reason})") from None
+        network, tokenizer = read_folder(folder, AutoModelForCausalLM, "a causal language model")
         if adapter is not None:
-            from peft import PeftModel
-
-            network = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
+            network = _with_adapter(network, adapter)
         network.requires_grad_(False)
         return cls(network.to(device).eval(), tokenizer, ChatFormat(tokenizer))
 
@@ -82,6 +72,13 @@ class LanguageModel:
     @property
     def hidden_size(self) -> int:
         return int(self.causal.config.hidden_size)
+
+    def fit(self, conversation: Conversation, max_tokens: int, reply_tokens: int) -> list[int] | None:
+        """The prompt's tokens: at most ``max_tokens``, and no more than leave room for a reply in the model's context.
+
+        Whole turns are left out from the left; None if the last one does not fit.
+        """
+        return self.format.fit(conversation, min(max_tokens, context(self.causal) - reply_tokens))
 
     @contextmanager
     def reference(self) -> Iterator[None]:
@@ -114,6 +111,52 @@ class LanguageModel:
         return torch.cat(logprobs), torch.cat(entropies)
 
 
+def read_folder(folder: Path, kind: Any, what: str, **settings: Any) -> tuple[Any, Any]:
+    """(network in float32, tokenizer) of a transformers folder.
+
+    Args:
+        folder: where they are.
+        kind: transformers' Auto class for the network.
+        what: what that is in words.
+        settings: of the network's config.
+
+    Raises:
+        UserError: the folder holds none, or a damaged one.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoTokenizer
+
+    if not (folder / "config.json").exists():
+        raise UserError(f"{folder} holds no model (it has no config.json); give a folder written by a run or a hub id")
+    if "model_type" not in read_json(folder / "config.json"):
+        raise UserError(f"{folder} holds no model yet (its config.json names no model_type); let the run end first")
+    folder = folder.resolve()  # an adapter trained on this model keeps the path of it
+    try:
+        network = kind.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **settings)
+        return network, AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder} cannot be loaded as {what} ({reason}); fetch or make it again") from None
+
+
+def _with_adapter(network: Any, adapter: Path) -> Any:
+    """The network with a LoRA adapter merged into its weights."""
+    from peft import PeftModel
+
+    if not (adapter / "adapter_config.json").exists():
+        raise UserError(f"{adapter} holds no adapter (it has no adapter_config.json); give the folder of a policy")
+    with _peft():
+        return PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
+
+
+@contextmanager
+def _peft() -> Iterator[None]:
+    """Where peft works: it asks transformers by a name that transformers has just renamed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
+
+
 def hidden_states(body: Any, batch: RowBatch) -> Float[Tensor, "B T D"]:
     """Last hidden states of a transformer body on packed rows."""
     output = body(
@@ -126,6 +169,18 @@ def hidden_states(body: Any, batch: RowBatch) -> Float[Tensor, "B T D"]:
     return hidden
 
 
+def context(network: Any) -> int:
+    """Most tokens that a transformers model can see at once; without a limit of its own, a number no text reaches."""
+    return int(getattr(network.config, "max_position_embeddings", None) or 2**31)
+
+
+def layers(network: Any) -> list[nn.Module]:
+    """The layers of a transformers model, lowest first, whatever its architecture calls them."""
+    body = getattr(network, network.base_model_prefix)
+    count = network.config.num_hidden_layers
+    return list(next(part for part in body.modules() if isinstance(part, nn.ModuleList) and len(part) == count))
+
+
 def attach_lora(network: Any, rank: int, seed: int, frozen_layers: int = 0) -> Any:
     """peft's wrapper of ``network`` with LoRA (rank r, α = 2r, no dropout) on every linear layer of its transformer.
 
@@ -133,21 +188,30 @@ def attach_lora(network: Any, rank: int, seed: int, frozen_layers: int = 0) -> A
         network: a transformers model; its own weights are frozen.
         rank: r.
         seed: of the LoRA's random half; the other half is zero, so that the start changes nothing.
-        frozen_layers: how many lower layers get no LoRA.
+        frozen_layers: how many lower layers get no LoRA; fewer than there are.
     """
     from peft import LoraConfig, get_peft_model
+    from transformers.pytorch_utils import Conv1D
 
-    body = getattr(network, network.base_model_prefix)
-    linear = sorted({name.split(".")[-1] for name, module in body.named_modules() if isinstance(module, nn.Linear)})
-    layers = range(frozen_layers, network.config.num_hidden_layers)
-    with torch.random.fork_rng(), warnings.catch_warnings():
-        # peft asks transformers by a name that transformers has just renamed.
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+    learning = layers(network)[frozen_layers:]
+    # GPT-2 and its kin have Conv1D, a linear layer whose weight is transposed.
+    linear = {
+        name.split(".")[-1]: isinstance(module, Conv1D)
+        for layer in learning
+        for name, module in layer.named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+    }
+    with torch.random.fork_rng(), _peft():
         torch.manual_seed(seed)
         wrapped = get_peft_model(
             network,
             LoraConfig(
-                r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=linear, layers_to_transform=list(layers)
+                r=rank,
+                lora_alpha=2 * rank,
+                lora_dropout=0.0,
+                target_modules=sorted(linear),
+                layers_to_transform=list(range(frozen_layers, frozen_layers + len(learning))),
+                fan_in_fan_out=any(linear.values()),
             ),
         )
     return wrapped.eval()

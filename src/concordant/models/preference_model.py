@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.chat_format import ChatFormat
-from concordant.models.language_model import attach_lora, hidden_states
+from concordant.models.language_model import attach_lora, context, hidden_states, read_folder
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
 
 END_OF_CONTEXT = "<|end_of_context|>"
@@ -43,19 +43,16 @@ class PreferenceModel:
     @classmethod
     def from_language_model(cls, folder: Path, seed: int, max_tokens: int = 1024) -> "PreferenceModel":
         """A PM to be trained: the transformer of a causal LM, a new token and a small random score head."""
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoModelForSequenceClassification
 
-        if not (folder / "config.json").exists():
-            raise UserError(f"{folder} holds no model (it has no config.json)")
-        tokenizer = AutoTokenizer.from_pretrained(folder)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            network = AutoModelForSequenceClassification.from_pretrained(
-                folder, num_labels=1, dtype=torch.float32, use_safetensors=True
+            network, tokenizer = read_folder(
+                folder, AutoModelForSequenceClassification, "a language model to make a PM of", num_labels=1
             )
             _add_end_of_context(network, tokenizer)
             nn.init.normal_(network.score.weight, std=_HEAD_SCALE / network.config.hidden_size**0.5)
-        return cls(network.eval(), ChatFormat(tokenizer), max_tokens)
+        return cls(network.eval(), ChatFormat(tokenizer), min(max_tokens, context(network)))
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "PreferenceModel":
@@ -64,15 +61,12 @@ class PreferenceModel:
         Raises:
             UserError: the folder holds none.
         """
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoModelForSequenceClassification
 
         folder = folder / "model" if (folder / "model" / "config.json").exists() else folder
-        if not (folder / "config.json").exists():
-            raise UserError(f"{folder} holds no preference model (it has no config.json); give a finished run's folder")
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        network, tokenizer = read_folder(folder, AutoModelForSequenceClassification, "a preference model")
         if END_OF_CONTEXT not in tokenizer.get_vocab():
             raise UserError(f"{folder} is no preference model (its tokenizer lacks {END_OF_CONTEXT}); train one first")
-        network = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
         network.requires_grad_(False)
         max_tokens = getattr(network.config, "concordant_max_tokens", cls.max_tokens)
         return cls(network.to(device).eval(), ChatFormat(tokenizer), max_tokens)

@@ -51,7 +51,8 @@ def policy_loss(
     ratio = torch.where(loss_mask, logprobs - old_logprobs, 0.0).exp()
     gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
     outside = ((ratio - 1).abs() > clip) & loss_mask
-    return PolicyLoss(-(gain * loss_mask).sum(), outside.sum().float(), ratio.detach().max())
+    largest = torch.where(loss_mask, ratio.detach(), 0.0).max()
+    return PolicyLoss(-(gain * loss_mask).sum(), outside.sum().float(), largest)
 
 
 def value_loss(

@@ -4,6 +4,7 @@ Follows the paper: one epoch, constant rate after a warm-up, the end-of-context 
 every kept comparison with equal weight. Left out so far: preference-model pretraining and the language-model loss.
 """
 
+import math
 import random
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import AdamW
 
 from concordant.comparison import Preference
@@ -26,6 +28,7 @@ from concordant.models.checkpoints import (
     trained_weights,
     without_prefix,
 )
+from concordant.models.language_model import layers
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
 from concordant.runs import Run, Watch
@@ -113,6 +116,11 @@ def comparison_rows(
 
 def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _Training:
     """The training state: fresh, or as the last checkpoint left it."""
+    if config.frozen_layers >= len(layers(model.classifier)):
+        raise UserError(
+            f"pm.frozen_layers is {config.frozen_layers}, and the model has {len(layers(model.classifier))} layers; "
+            "leave at least one to be trained"
+        )
     if config.lora_rank:
         model = model.with_lora(config.lora_rank, config.seed, config.frozen_layers)
     else:
@@ -133,10 +141,9 @@ def _freeze_lower(model: PreferenceModel, frozen_layers: int) -> None:
     """Train all weights above the lowest ``frozen_layers`` layers; with any frozen, the embeddings are too."""
     model.network.requires_grad_(True)
     if frozen_layers:
-        body = getattr(model.classifier, model.classifier.base_model_prefix)
-        body.get_input_embeddings().requires_grad_(False)
-        for layer in body.layers[:frozen_layers]:
-            layer.requires_grad_(False)
+        embeddings = [part for part in model.classifier.modules() if isinstance(part, nn.Embedding)]
+        for part in (*embeddings, *layers(model.classifier)[:frozen_layers]):
+            part.requires_grad_(False)
 
 
 def _update(
@@ -154,16 +161,16 @@ def _update(
         loss_sum += loss.item()
         gap_sum += gap.sum().item()
         correct += ((gap > 0).float() + 0.5 * (gap == 0).float()).sum().item()
-    if not torch.isfinite(torch.tensor(loss_sum)):
+    norm = torch.nn.utils.clip_grad_norm_(
+        [weight for weight in model.network.parameters() if weight.requires_grad], config.gradient_clip
+    ).item()
+    if not math.isfinite(loss_sum) or not math.isfinite(norm):
         raise UserError(
-            f"the loss became {loss_sum} at step {training.step + 1}; the last checkpoint is kept; "
-            f"lower pm.learning_rate (now {config.learning_rate})"
+            f"the loss became {loss_sum} and its gradient {norm} at step {training.step + 1}; the last checkpoint is "
+            f"kept; lower pm.learning_rate (now {config.learning_rate})"
         )
     for settings in optimizer.param_groups:
         settings["lr"] = rate
-    norm = torch.nn.utils.clip_grad_norm_(
-        [weight for weight in model.network.parameters() if weight.requires_grad], config.gradient_clip
-    )
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return {
@@ -171,7 +178,7 @@ def _update(
         "accuracy": correct / len(batch),
         "score_gap": gap_sum / len(batch),
         "learning_rate": rate,
-        "grad_norm": float(norm),
+        "grad_norm": norm,
     }
 
 

@@ -204,7 +204,7 @@ def _split(
     fitting = [
         (prompt, tokens)
         for prompt in prompts
-        if (tokens := base.format.fit(prompt, config.max_prompt_tokens)) is not None
+        if (tokens := base.fit(prompt, config.max_prompt_tokens, config.max_new_tokens)) is not None
     ]
     openings = sorted({prompt.split_key for prompt, _ in fitting})
     random.Random(f"trial:{config.seed}").shuffle(openings)
@@ -213,8 +213,8 @@ def _split(
     lessons = [item for item in fitting if item[0].split_key not in held_out]
     if not lessons:
         raise UserError(
-            f"none of the {len(prompts)} prompts fits policy.max_prompt_tokens={config.max_prompt_tokens}; "
-            "raise it, or collect conversations first"
+            f"none of the {len(prompts)} prompts fits policy.max_prompt_tokens={config.max_prompt_tokens} and the "
+            "model's context; raise it, or collect conversations first"
         )
     return trial, lessons
 

@@ -89,11 +89,7 @@ def _accumulate(
     policy = policy_loss(new.logprobs, old_logprobs, batch.advantages[places].to(device), mask, config.clip)
     critic = value_loss(new.values, batch.returns[places].to(device), mask)
     loss = (policy.total + config.value_coef * critic) / tokens
-    if not loss.isfinite():
-        raise UserError(
-            f"the loss became {loss.item()} at update {training.step + 1}; the last checkpoint is kept; "
-            f"lower policy.learning_rate (now {config.learning_rate})"
-        )
+    _refuse_unless_finite("loss", loss, training, config)
     loss.backward()  # type: ignore[no-untyped-call]
     return {
         "policy_loss": policy.total.item(),
@@ -106,6 +102,16 @@ def _accumulate(
 
 def _step(training: Training, weights: list[nn.Parameter], config: PolicyConfig) -> float:
     norm = torch.nn.utils.clip_grad_norm_([*weights, *training.value_head.parameters()], config.gradient_clip)
+    _refuse_unless_finite("gradient", norm, training, config)
     training.optimizer.step()
     training.optimizer.zero_grad(set_to_none=True)
     return float(norm)
+
+
+def _refuse_unless_finite(what: str, value: Tensor, training: Training, config: PolicyConfig) -> None:
+    """Stop before a number that is none reaches the weights, and with them the next checkpoint."""
+    if not value.isfinite():
+        raise UserError(
+            f"the {what} became {value.item()} at update {training.step + 1}; the last checkpoint is kept; "
+            f"lower policy.learning_rate (now {config.learning_rate})"
+        )
