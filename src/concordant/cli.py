@@ -8,8 +8,10 @@ import argparse
 import errno
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 from concordant import __version__
@@ -46,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    # A plain kill ends a command as Ctrl-C does: what it started ends with it, and what it holds is let go.
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         args = build_parser().parse_args(arguments)
         outcome: Outcome = args.run(args)
@@ -68,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return _say(f"concordant: {error.filename}: {error.strerror}; choose a folder that can be written", 2)
         raise
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _say(line: str, status: int) -> int:

@@ -47,15 +47,16 @@ frozen_layers = 10
 row_tokens = 2048
 
 [policy]
-updates = 10
+updates = 8
 prompts_per_update = 8
 replies_per_prompt = 4
 max_new_tokens = 32
-passes = 2
-minibatches = 2
+passes = 1
+minibatches = 4
 warmup_updates = 0
 gae_lambda = 1.0
-learning_rate = 6e-4
+learning_rate = 5e-4
+trial_prompts = 12
 row_tokens = 2048
 """
 
@@ -63,7 +64,7 @@ QUICK = """\
 # The small demo, for a first look and for CI: every step is real, and too short to teach much.
 
 [sampling]
-max_new_tokens = 24
+max_new_tokens = 16
 
 [collect]
 port = 0
@@ -71,9 +72,9 @@ helpful_turns = 1
 red_team_turns = 1
 
 [iterate]
-conversations = 48
+conversations = 40
 board_conversations = 16
-workers = 16
+workers = 20
 
 [pm]
 lora_rank = 16
@@ -84,15 +85,16 @@ frozen_layers = 15
 row_tokens = 2048
 
 [policy]
-updates = 3
-prompts_per_update = 6
+updates = 2
+prompts_per_update = 4
 replies_per_prompt = 4
-max_new_tokens = 24
+max_new_tokens = 16
 passes = 1
 minibatches = 2
+warmup_updates = 0
 gae_lambda = 1.0
 learning_rate = 5e-4
-trial_prompts = 8
+trial_prompts = 4
 row_tokens = 2048
 """
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from concordant.errors import UserError
 from concordant.models.base_models import Say, cache_folder, fetch
-from concordant.models.generation import ModelSampler, SamplingLimits
+from concordant.models.generation import ModelSampler, SamplingLimits, leave_a_core
 from concordant.models.language_model import LanguageModel
 from concordant.models.preference_model import PreferenceModel
 from concordant.programme import Programme
@@ -47,6 +47,7 @@ def ensure_base(programme: Programme, db: Database, say: Say = lambda line: None
 
 def snapshot_samplers(programme: Programme, db: Database) -> Callable[[Snapshot], Sampler]:
     """A function from snapshots to samplers that loads each model once."""
+    leave_a_core()
     ensure_base(programme, db, say=lambda line: print(line, flush=True))
     sampling = programme.config.sampling
     limits = SamplingLimits(sampling.max_new_tokens, sampling.temperature)

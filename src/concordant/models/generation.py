@@ -7,6 +7,7 @@ cumulative distribution, so its noise does not depend on who else is in the batc
 Logits are made for the place to be drawn alone; the log-probability of the drawn token is kept, nothing else.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +89,14 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         length = self.get_seq_length()
         self._store = self._store[0][rows], self._store[1][rows]
         self.keys, self.values = (part[:, :, :length] for part in self._store)
+
+
+def leave_a_core() -> None:
+    """Compute with one thread less than there are cores, where pages are served from the same machine.
+
+    Threads that wait for each other at every product lose more to a third process than one of them does (docs/log.md).
+    """
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
 
 
 @torch.inference_mode()
