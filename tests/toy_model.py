@@ -12,9 +12,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from concordant.comparison import Comparison, Objective, Preference
-from concordant.conversation import Conversation
-
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -88,7 +85,9 @@ def make_toy_models(folder: Path) -> ToyModels:
             )
         )
         gpt2 = GPT2LMHeadModel(
-            GPT2Config(**common, n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT, initializer_range=0.15)
+            GPT2Config(
+                **common, bos_token_id=None, n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT, initializer_range=0.15
+            )
         )
     for path, network, tokenizer in (
         (made.chat, llama, chat),
@@ -98,12 +97,6 @@ def make_toy_models(folder: Path) -> ToyModels:
         network.save_pretrained(path)
         tokenizer.save_pretrained(path)
     return made
-
-
-def preference(question: str, chosen: str, rejected: str, strength: int | None = None) -> Preference:
-    """A preference of one turn, the chosen reply on side a."""
-    prompt = Conversation().human(question)
-    return Preference(Comparison(prompt, chosen, rejected), "a", Objective.HELPFUL, strength=strength)
 
 
 def same_weights(first: Any, second: Any) -> bool:

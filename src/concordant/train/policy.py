@@ -168,7 +168,8 @@ def _begin(run: Run, base: LanguageModel, config: PolicyConfig) -> Training:
     """The training state: fresh, or as the last checkpoint left it."""
     model = base.with_lora(config.lora_rank, config.seed)
     value_head = nn.Linear(model.hidden_size, 1).to(model.device)
-    nn.init.zeros_(value_head.weight)
+    for weight in value_head.parameters():  # bias too: torch would draw it from the global stream
+        nn.init.zeros_(weight)
     optimizer = AdamW(
         [
             {"params": [w for w in model.network.parameters() if w.requires_grad], "lr": config.learning_rate},

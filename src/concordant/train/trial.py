@@ -56,7 +56,7 @@ def trial_rows(
     ]
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | int]:
     """Means over a trial's replies, {} for an empty trial."""
     if not rows:
         return {}
