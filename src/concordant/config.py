@@ -116,11 +116,11 @@ class IterateConfig(Section):
 
     conversations: int = Field(
         60,
-        ge=1,
-        description="Conversations collected from the current deployments, if the store has too few.",
+        ge=0,
+        description="Conversations that simulated workers hold with the current deployments; 0: people's alone.",
     )
     board_conversations: int = Field(
-        40, ge=1, description="Conversations between the new snapshot and the old one, for Elo."
+        40, ge=0, description="Conversations between the new snapshot and the old one, for Elo."
     )
     test_fraction: float = Field(0.2, gt=0, lt=1, description="Share of openings kept from the PM, for its accuracy.")
     sharpness: float = Field(

@@ -34,20 +34,21 @@ helpful_turns = 2
 red_team_turns = 2
 
 [iterate]
-conversations = 128
-board_conversations = 48
+conversations = 112
+board_conversations = 36
 workers = 32
+sharpness = 6.0
 
 [pm]
 lora_rank = 16
 learning_rate = 5e-4
 batch_size = 8
 warmup_steps = 4
-frozen_layers = 10
+frozen_layers = 8
 row_tokens = 2048
 
 [policy]
-updates = 8
+updates = 7
 prompts_per_update = 8
 replies_per_prompt = 4
 max_new_tokens = 32
@@ -75,6 +76,7 @@ red_team_turns = 1
 conversations = 40
 board_conversations = 16
 workers = 20
+sharpness = 6.0
 
 [pm]
 lora_rank = 16
