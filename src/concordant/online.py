@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from concordant.collect.simulate import Plan, simulate
 from concordant.collect.taste import ScriptedTaste
@@ -50,6 +50,7 @@ from concordant.train.policy import train_policy
 Json = dict[str, Any]
 
 
+@runtime_checkable
 class Stages(Protocol):
     """Shows the stages of an iteration as they run."""
 
@@ -158,8 +159,10 @@ def _objectives(red_team_share: float) -> tuple[Objective, ...]:
     """Objectives in turn, about as many of them harmless as the share says."""
     if red_team_share in (0.0, 1.0):
         return (Objective.HARMLESS,) if red_team_share else (Objective.HELPFUL,)
-    every = max(2, round(1 / red_team_share))
-    return (*[Objective.HELPFUL] * (every - 1), Objective.HARMLESS)
+    usual, rare = (Objective.HELPFUL, Objective.HARMLESS)
+    if red_team_share > 0.5:
+        usual, rare = rare, usual
+    return (*[usual] * (round(1 / min(red_team_share, 1 - red_team_share)) - 1), rare)
 
 
 def _freeze(iteration: Iteration) -> Json:
