@@ -27,6 +27,9 @@ def add(verbs: Verbs) -> None:
         metavar="F",
         help="instead of --test: keep this share of the openings of --data from training",
     )
+    pm.add_argument(
+        "--test-limit", type=int, metavar="N", help="at most N test comparisons, drawn with the config's seed"
+    )
     pm.add_argument("--model", metavar="M", help="base model: short name, hub id, or folder (default: the config's)")
     _add_run(pm, "learning_rate=1e-5")
     pm.set_defaults(run=pm_)
@@ -119,8 +122,6 @@ def policy_(args: argparse.Namespace) -> Outcome:
 
 def _comparisons(args: argparse.Namespace, seed: int) -> "tuple[list[Preference], list[Preference], dict[str, int]]":
     """(to learn from, to be tested on, rows that could not be read by reason)."""
-    import random
-
     from concordant.commands.comparison_files import read_comparisons
     from concordant.comparison import split_by_opening
 
@@ -136,11 +137,22 @@ def _comparisons(args: argparse.Namespace, seed: int) -> "tuple[list[Preference]
         if exam or not 0 < fraction < 1:
             raise UserError(f"--test-fraction {fraction} must lie between 0 and 1, and goes without --test")
         lessons, exam = split_by_opening(lessons, fraction, salt="exam")
-    if args.limit is not None:
-        if args.limit < 1:
-            raise UserError(f"--limit {args.limit} must be at least 1")
-        lessons = random.Random(f"limit:{seed}").sample(lessons, min(args.limit, len(lessons)))
-    return lessons, exam, dict(dropped)
+    return (
+        _at_most(args.limit, "--limit", lessons, seed),
+        _at_most(getattr(args, "test_limit", None), "--test-limit", exam, seed),
+        dict(dropped),
+    )
+
+
+def _at_most(limit: int | None, option: str, rows: "list[Preference]", seed: int) -> "list[Preference]":
+    """``limit`` of the rows, drawn with the seed; all where there is no limit."""
+    import random
+
+    if limit is None:
+        return rows
+    if limit < 1:
+        raise UserError(f"{option} {limit} must be at least 1")
+    return random.Random(f"limit:{seed}").sample(rows, min(limit, len(rows)))
 
 
 def _unseen(lessons: "Sequence[Preference]", exam: "Sequence[Preference]") -> "list[Preference]":
