@@ -56,6 +56,9 @@ def _lines(title: str) -> Watch:
 
     def watch(done: int, total: int, seen: str) -> None:
         now = time.monotonic()
+        if not total:  # nothing to count, as while a model is downloaded: what is said is said at once
+            print(f"  {title}: {seen}", file=sys.stderr, flush=True)
+            return
         if now - last[0] >= LINE_SECONDS:
             last[0] = now
             left = f", {clock((now - began) / done * (total - done))} left" if done else ""
