@@ -1,8 +1,9 @@
 """Progress where there is no terminal: a line now and then, and one for each stage at its end."""
 
+import sys
+
 import pytest
 
-from concordant.commands import progress as module
 from concordant.commands.progress import TerminalStages, clock, progress
 
 
@@ -11,7 +12,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("concordant.commands.progress.time.monotonic", lambda: self.now)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_stage_that_fails_leaves_no_line(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_on_a_terminal_a_bar_is_drawn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     with progress("training") as watch:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from concordant import serving_models
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.language_model import LanguageModel
@@ -95,7 +94,7 @@ def test_every_kind_of_snapshot_writes(
         loads.append(arguments)
         return load(*arguments)
 
-    monkeypatch.setattr(serving_models.LanguageModel, "load", counting)
+    monkeypatch.setattr(LanguageModel, "load", counting)
     sampler = snapshot_samplers(programme, store)
     texts = {}
     for snapshot in (best, base, trained, base):
