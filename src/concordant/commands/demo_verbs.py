@@ -167,5 +167,5 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _interval(ends: list[float], scale: float) -> str:
+def _interval(ends: list[float], scale: int) -> str:
     return f"[{scale * ends[0]:.0f}, {scale * ends[1]:.0f}]"

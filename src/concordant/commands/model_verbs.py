@@ -1,6 +1,7 @@
 """``concordant model get``, ``sample`` and ``score``: models by name, their replies, and what a PM makes of them."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,8 @@ def sample_(args: argparse.Namespace) -> Outcome:
     from concordant.models.preference_model import PreferenceModel
     from concordant.sampler import BestOfK, Reply
 
-    if args.n < 1 or (args.best_of or 1) < 1 or args.max_new_tokens < 1 or args.temperature <= 0:
+    counts = (args.n, args.max_new_tokens, 1 if args.best_of is None else args.best_of)
+    if min(counts) < 1 or not 0 < args.temperature < math.inf:
         raise UserError("-n, --best-of, --max-new-tokens and --temperature must be above 0")
     if args.best_of and args.pm is None:
         raise UserError("--best-of needs a preference model to choose by; name one with --pm RUN")

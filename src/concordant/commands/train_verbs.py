@@ -107,7 +107,7 @@ def policy_(args: argparse.Namespace) -> Outcome:
     prompts = list(dict.fromkeys(preference.prompt for preference in lessons))
     pm = PreferenceModel.load(args.pm)
     folder = fetch(args.model, cache_folder(), say=_say)
-    parents = {**_parents(args, args.model), "pm": args.pm.name}
+    parents = {**_parents(args, args.model), "pm": args.pm.resolve().name}
     run = Run.begin(args.out, "policy", config.model_dump(mode="json"), parents)
     if not run.finished:
         with progress("training") as watch:
@@ -172,7 +172,9 @@ def _parents(args: argparse.Namespace, model: str) -> dict[str, str]:
 
     digests = [hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in args.data]
     names = ", ".join(f"{path.name}@{digest}" for path, digest in zip(args.data, digests, strict=True))
-    return {"data": names, "objective": args.objective or "any", "limit": str(args.limit), "base": model}
+    parents = {"data": names, "objective": args.objective or "any", "limit": str(args.limit), "base": model}
+    fraction = getattr(args, "test_fraction", None)  # with another share, other openings were trained on
+    return parents if fraction is None else {**parents, "test_fraction": str(fraction)}
 
 
 def _say(line: str) -> None:

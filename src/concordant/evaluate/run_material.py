@@ -13,7 +13,7 @@ from concordant.runs import Json, Run, read_json, write_whole
 
 EVALUATION = "evaluation.json"
 
-_SETTINGS = ("objective", "limit")
+_SETTINGS = ("objective", "limit", "test_fraction")
 """What a run's parents name beside ids: how much of its data was used."""
 
 _KINDS = {"pm": "preference model", "policy": "policy"}

@@ -9,6 +9,7 @@ Left out so far: full finetuning, learning-rate schedules, a test PM beside the 
 import random
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
@@ -228,9 +229,14 @@ def _draw(lessons: Sequence[T], step: int, config: PolicyConfig) -> list[T]:
     drawn: list[T] = []
     for place in range(step * config.prompts_per_update, (step + 1) * config.prompts_per_update):
         epoch, offset = divmod(place, len(lessons))
-        order = random.Random(f"prompts:{config.seed}:{epoch}").sample(range(len(lessons)), len(lessons))
-        drawn.append(lessons[order[offset]])
+        drawn.append(lessons[_order(config.seed, epoch, len(lessons))[offset]])
     return drawn
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> list[int]:
+    """The order of an epoch; an update may reach into the next one."""
+    return random.Random(f"prompts:{seed}:{epoch}").sample(range(count), count)
 
 
 def _try_out(

@@ -1,0 +1,157 @@
+"""``train pm`` and ``train policy`` as typed, from files, on a toy model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from concordant.cli import main
+from concordant.runs import Run
+from concordant.store.hh_files import write_hh
+from toy_lessons import good_over_bad, preference
+from toy_model import ToyModels
+
+LESSONS = good_over_bad(60)
+SMALL = ["--set", "batch_size=8", "--set", "learning_rate=5e-3", "--set", "warmup_steps=2"]
+TINY = ["updates=2", "prompts_per_update=2", "replies_per_prompt=2", "max_new_tokens=6", "lora_rank=2"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_hh(tmp_path / "data.jsonl", LESSONS)
+    with (tmp_path / "data.jsonl").open("a") as file:
+        file.write(json.dumps({"chosen": "\n\nHuman: a\n\nAssistant: b"}) + "\n")
+    return tmp_path / "data.jsonl"
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def refused(capsys: pytest.CaptureFixture[str], command: list[str]) -> str:
+    """What a command that cannot be done says, in one line."""
+    assert main(command) == 2
+    found = capsys.readouterr()
+    assert found.out == "" and found.err.count("\n") == 1
+    return found.err
+
+
+def test_pm_and_policy(data: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "pm"
+    command = ["train", "pm", "--data", str(data), "--model", str(toy.chat), "--out", str(run), *SMALL]
+    assert main([*command, "--test-fraction", "0.25", "--json"]) == 0
+    result = said(capsys)
+    exam = result["evaluation"]["n"]
+    assert result["comparisons"] + exam == 60 and 5 <= exam <= 25
+    assert (result["run"], result["unread"]) == (str(run), {"missing 'rejected'": 1})
+    assert json.loads((run / "evaluation.json").read_text()) == result["evaluation"]
+
+    # The same command again trains nothing, and measures again.
+    written = (run / "model/model.safetensors").stat().st_mtime_ns
+    assert main([*command, "--test-fraction", "0.25", "--json"]) == 0
+    assert said(capsys) == result
+    assert (run / "model/model.safetensors").stat().st_mtime_ns == written
+    # With another share, openings of the exam would have been trained on.
+    for other in (["--test-fraction", "0.5"], []):
+        assert "holds another run (parents.test_fraction was '0.25'" in refused(capsys, [*command, *other])
+
+    policy = ["train", "policy", "--data", str(data), "--pm", str(run), "--model", str(toy.chat)]
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    assert main([*policy, "--out", str(tmp_path / "policy"), *settings]) == 0
+    text = capsys.readouterr().out.splitlines()
+    assert (
+        text[0].startswith("2 updates in ") and text[1].startswith("score  ") and text[2].startswith("KL     0.00 → ")
+    )
+    assert text[-1] == str(tmp_path / "policy")
+    parents = Run.open(tmp_path / "policy").head["parents"]
+    assert (parents["pm"], parents["base"], parents["objective"]) == ("pm", str(toy.chat), "any")
+    assert parents["data"].startswith("data.jsonl@")
+    assert main([*policy, "--out", str(tmp_path / "policy"), *settings, "--json"]) == 0
+    assert said(capsys)["updates"] == 2
+
+
+def test_a_test_file_shares_no_opening(
+    data: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = tmp_path / "test.jsonl"
+    unseen = [preference(f"what is {number}", "a good one", "a bad one") for number in range(6)]
+    write_hh(test, [*LESSONS[:4], *unseen])
+    command = ["train", "pm", "--data", str(data), "--test", str(test), "--model", str(toy.chat), *SMALL, "--json"]
+    for limit, tested in (("9", 6), ("4", 4)):
+        assert main([*command, "--out", str(tmp_path / "pm"), "--limit", "20", "--test-limit", limit]) == 0
+        result = said(capsys)
+        assert (result["comparisons"], result["evaluation"]["n"]) == (20, tested)
+    assert result["unread"]["test comparison whose opening is trained on"] == 4
+    write_hh(test, LESSONS[:4])
+    assert "all 4 test comparisons begin with a message that stands in --data too" in refused(
+        capsys, [*command, "--out", str(tmp_path / "other")]
+    )
+
+
+def test_an_interrupted_run_goes_on_with_the_same_command(
+    data: Path, toy: ToyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in the middle: one line, status 130, and then the result of a run that was never interrupted."""
+    rest = ["--data", str(data), "--model", str(toy.chat), *SMALL, "--set", "checkpoint_seconds=0", "--json"]
+    log = Run.log
+
+    def interrupted(run: Run, metrics: dict[str, Any]) -> None:
+        log(run, metrics)
+        if metrics["step"] == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "log", interrupted)
+        assert main(["train", "pm", "--out", str(tmp_path / "stopped"), *rest]) == 130
+    assert capsys.readouterr().err == "concordant: interrupted; the same command goes on where it stopped\n"
+    for name in ("stopped", "straight"):
+        assert main(["train", "pm", "--out", str(tmp_path / name), *rest]) == 0
+    one, other = ((tmp_path / name / "model/model.safetensors").read_bytes() for name in ("stopped", "straight"))
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--test-fraction", "1.5"], "--test-fraction 1.5 must lie between 0 and 1"),
+        (["--limit", "0"], "--limit 0 must be at least 1"),
+        (["--test-fraction", "0.2", "--test-limit", "0"], "--test-limit 0 must be at least 1"),
+        (["--set", "learning_rate=-1"], "learning_rate is -1: input should be greater than 0"),
+        (["--set", "learningrate=1"], "unknown key 'learningrate'"),
+        (["--set", f"seed={10**20}"], "seed is 100000000000000000000: input should be less than"),
+        (["--config", "absent.toml"], "config file absent.toml cannot be read"),
+        (["--model", "smolm"], "model 'smolm' is unknown"),
+        (["--set", "frozen_layers=2"], "pm.frozen_layers is 2, and the model has 2 layers"),
+        (["--objective", "kind"], "invalid choice: 'kind'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    arguments: list[str], message: str, data: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "pm", "--data", str(data), "--model", str(toy.chat), "--out", str(tmp_path / "run")]
+    assert message in refused(capsys, [*command, *arguments])
+    assert not (tmp_path / "run/model").exists()
+
+
+def test_files_that_cannot_be_used(
+    data: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "pm", "--model", str(toy.chat), "--out", str(tmp_path / "run"), "--data"]
+    assert "absent.jsonl does not exist" in refused(capsys, [*command, str(tmp_path / "absent.jsonl")])
+    (tmp_path / "poem.txt").write_text("Roses are red\n")
+    assert "poem.txt holds no usable comparison" in refused(capsys, [*command, str(tmp_path / "poem.txt")])
+    assert "is not empty and is no run's folder" in refused(
+        capsys, ["train", "pm", "--model", str(toy.chat), "--data", str(data), "--out", str(tmp_path)]
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_policy_needs_a_preference_model(
+    data: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "policy", "--data", str(data), "--out", str(tmp_path / "run"), "--model", str(toy.chat), "--pm"]
+    assert "holds no model" in refused(capsys, [*command, str(tmp_path / "absent")])
+    assert "is no preference model" in refused(capsys, [*command, str(toy.chat)])
+    assert not (tmp_path / "run").exists()
