@@ -1,5 +1,6 @@
 """The preference model: where the score is read, what its folder is, and what it does with what does not fit."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,27 @@ def test_a_saved_folder_is_an_ordinary_classifier(kind: str, lora: bool, toy: To
     assert again.max_tokens == 77
     assert again.score(ASKED, replies) == pytest.approx(scores, abs=1e-5)
     assert not any(weight.requires_grad for weight in again.network.parameters())
+
+
+def test_a_base_model_without_a_padding_token(toy: ToyModels, tmp_path: Path) -> None:
+    """Its end of turn pads; the score is read at the end of context all the same."""
+    shutil.copytree(toy.plain, tmp_path / "base")
+    for name in ("config.json", "tokenizer_config.json"):
+        config = json.loads((tmp_path / "base" / name).read_text())
+        del config["pad_token_id" if name == "config.json" else "pad_token"]
+        (tmp_path / "base" / name).write_text(json.dumps(config))
+    model = PreferenceModel.from_language_model(tmp_path / "base", seed=0)
+    assert model.format.tokenizer.pad_token is None
+    rows = [model.row(ASKED, [reply]) for reply in ("yes", "no, because of the flour")]
+    scores = [score for reply in ("yes", "no, because of the flour") for score in model.score(ASKED, [reply])]
+    tokens = [[*row.prompt, *row.replies[0]] for row in rows if row is not None]
+    padding = [model.format.end_of_turn] * (len(tokens[1]) - len(tokens[0]))
+    model.save(tmp_path / "pm")
+    network = AutoModelForSequenceClassification.from_pretrained(tmp_path / "pm").eval()
+    mask = torch.tensor([[1] * len(tokens[0]) + [0] * len(padding), [1] * len(tokens[1])])
+    with torch.no_grad():
+        found = network(input_ids=torch.tensor([tokens[0] + padding, tokens[1]]), attention_mask=mask).logits[:, 0]
+    assert found.tolist() == pytest.approx(scores, abs=1e-5)
 
 
 def test_a_runs_folder_stands_for_the_model_in_it(toy: ToyModels, tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def _begin(run: Run, base: LanguageModel, config: PolicyConfig) -> Training:
         restore_weights(value_head, without_prefix("value_head", saved.tensors))
         restore_optimizer(optimizer, without_prefix("optimizer", saved.tensors))
         training.step = saved.values["step"]
-    run.rewind(training.step if saved else -1)
+    run.rewind(training.step)
     return training
 
 
