@@ -94,7 +94,7 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
 def leave_a_core() -> None:
     """Compute with one thread less than there are cores, where pages are served from the same machine.
 
-    Threads that wait for each other at every product lose more to a third process than one of them does (docs/log.md).
+    Threads that wait for each other at every product lose much to a third process (docs/log.md).
     """
     torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
 
