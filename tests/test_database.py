@@ -15,6 +15,7 @@ from concordant.errors import UserError
 from concordant.store import database as database_module
 from concordant.store.database import Database
 from concordant.store.tables import Base, WorkerRow
+from conftest import PostgresStore
 
 
 def worker(name: str) -> WorkerRow:
@@ -140,6 +141,23 @@ def test_a_full_disk_is_an_os_error_and_leaves_nothing(sqlite_template: Path, tm
         session.add(worker("x" * 1_000_000))
         session.flush()
     assert caught.value.errno == errno.ENOSPC
+    assert names(database) == []
+    database.close()
+
+
+@pytest.mark.postgres
+def test_a_server_that_went_away_is_a_connection_error_and_comes_back(postgres: PostgresStore) -> None:
+    postgres.empty()
+    database = Database.open(postgres.url)
+    end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    with pytest.raises(ConnectionError, match="connection to the store postgresql.* was lost"):
+        with database.write() as session:
+            session.add(worker("undone"))
+            session.flush()
+            with database.write() as other:
+                other.execute(text(f"{end_all} AND datname = current_database()"))
+            session.flush()
+            session.execute(text("SELECT 1"))
     assert names(database) == []
     database.close()
 

@@ -2,6 +2,8 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -71,7 +73,11 @@ def test_the_reference_is_the_model_before_training(kind: str, toy: ToyModels) -
 def test_a_saved_adapter_is_merged_when_it_is_loaded(kind: str, toy: ToyModels, tmp_path: Path) -> None:
     model = LanguageModel.load(getattr(toy, kind)).with_lora(rank=4, seed=1)
     disturb(model)
-    model.network.save_pretrained(tmp_path / "adapter")
+    model.save_adapter(tmp_path / "adapter")
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
     merged = LanguageModel.load(adapter_base(tmp_path / "adapter"), tmp_path / "adapter")
     assert not hasattr(merged.network, "peft_config")
     assert not any(weight.requires_grad for weight in merged.network.parameters())
@@ -125,6 +131,21 @@ def test_a_prompt_leaves_room_for_the_reply(toy: ToyModels) -> None:
     assert tokens == model.format.prompt(Conversation(talk.turns[2:])) and len(tokens) + 50 <= CONTEXT
     assert model.fit(talk, max_tokens=2048, reply_tokens=CONTEXT - 100) is None
     assert model.fit(talk, max_tokens=100, reply_tokens=1) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"max_position_embeddings": 4096, "sliding_window": 512}, 512),
+        ({"max_position_embeddings": 256, "sliding_window": 512}, 256),
+        ({"max_position_embeddings": 4096, "sliding_window": 512, "use_sliding_window": False}, 4096),
+        ({"max_position_embeddings": 4096, "sliding_window": None}, 4096),
+        ({}, 2**31),
+    ],
+)
+def test_no_more_is_shown_to_a_model_than_all_its_layers_see(settings: dict[str, Any], expected: int) -> None:
+    """Our mask knows no sliding window, so what is longer than one would be read in another way than it was trained."""
+    assert context(SimpleNamespace(config=SimpleNamespace(**settings))) == expected
 
 
 def test_layers_are_found_whatever_they_are_called(toy: ToyModels) -> None:

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from concordant.comparison import Objective, Preference
+from concordant.comparison import Objective, Preference, Tranche
 from concordant.errors import UserError
 from concordant.online import Iteration, _objectives, iterate, unfinished_iteration
 from concordant.programme import Programme
 from concordant.runs import Run, Watch
 from concordant.serving_models import ensure_base
 from concordant.store.database import Database
-from concordant.store.datasets import load_dataset
+from concordant.store.datasets import FrozenDataset, freeze, load_dataset
+from concordant.store.imports import import_files
 from concordant.store.journal import finished_steps
 from concordant.store.preferences import Filter, preferences
 from concordant.store.registry import active_deployments, runs, snapshots
@@ -162,6 +163,16 @@ def other_settings_are_refused(served: Served, store: Database) -> None:
     settings.write_text(before)
 
 
+def killed_after_freezing(served: Served, store: Database) -> FrozenDataset:
+    """The data set of iteration 1 as a start leaves it that is killed before its journal row; then more is chosen."""
+    frozen = freeze(store, "iteration-1", Filter(), Programme.open(served.folder).datasets)
+    later = served.folder / "later.jsonl"
+    talks = {side: f"\n\nHuman: and then?\n\nAssistant: {side}" for side in ("chosen", "rejected")}
+    later.write_text(json.dumps(talks) + "\n")
+    import_files(store, [later], Objective.HELPFUL, Tranche.BASE)
+    return frozen
+
+
 @pytest.mark.slow
 def test_what_is_finished_is_not_made_again(served: Served, store: Database) -> None:
     """Stopped before and inside its steps, eight times."""
@@ -185,6 +196,7 @@ def test_what_is_finished_is_not_made_again(served: Served, store: Database) -> 
         ran += stages.ran
         if name == "freeze":
             other_settings_are_refused(served, store)
+            frozen = killed_after_freezing(served, store)
     last = Seen()
     steps = iterate(iteration(served, store, last))
     assert [*ran, *last.ran] == [
@@ -205,6 +217,7 @@ def test_what_is_finished_is_not_made_again(served: Served, store: Database) -> 
         "report",
     ]
     assert list(steps) == STEPS
+    assert steps["freeze"]["digest"] == frozen.digest
     assert (steps["collect"]["choices"], steps["compare"]["choices"]) == (12, 4)
     for name in ("pm-1", "policy-1"):
         logged = [row["step"] for row in Run.open(Programme.open(served.folder).runs / name).metrics()]

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,7 @@ def test_begin_writes_what_was_asked_and_goes_on_with_the_same(tmp_path: Path) -
 
 
 def test_begin_refuses_another_config_and_names_what_differs(tmp_path: Path) -> None:
-    begin(tmp_path / "run")
+    begin(tmp_path / "run").log({"step": 1})
     with pytest.raises(UserError, match=r"config\.batch\.size was 16, now 8; config\.seed was None, now 1"):
         Run.begin(tmp_path / "run", "pm", {"learning_rate": 2e-5, "batch": {"size": 8}, "seed": 1}, PARENTS)
     with pytest.raises(UserError, match=r"parents\.data was 'sha256:1', now 'sha256:2'"):
@@ -58,6 +60,38 @@ def test_begin_refuses_another_config_and_names_what_differs(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"kind was 'pm', now 'policy'"):
         Run.begin(tmp_path / "run", "policy", CONFIG, PARENTS)
     assert begin(tmp_path / "run").head["config"] == CONFIG
+
+
+def test_a_run_that_made_nothing_is_begun_anew_with_what_is_asked_now(tmp_path: Path) -> None:
+    """A setting that the stage refused must not bind the folder to itself."""
+    begin(tmp_path / "run")
+    mended = Run.begin(tmp_path / "run", "pm", {"frozen_layers": 2}, PARENTS)
+    assert mended.head["config"] == {"frozen_layers": 2}
+
+
+def test_a_run_is_one_process_at_a_time(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+    hold = "import sys; from pathlib import Path; from concordant.runs import Run\n"
+    hold += "with Run(Path(sys.argv[1])).alone(): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="run is being worked on by another process"), run.alone():
+            pass
+        with pytest.raises(UserError, match="is being worked on"):
+            Run.begin(run.path, "policy", CONFIG, PARENTS)
+        other.kill()
+    with run.alone():  # a killed process holds nothing
+        assert begin(tmp_path / "run").head["kind"] == "pm"
+
+
+def test_what_a_killed_save_left_is_swept_up(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+    (run.path / ".model.new.x1").mkdir()
+    (run.path / ".model.new.x1/half").touch()
+    with run.alone():
+        assert not list(run.path.glob(".model*"))
 
 
 def test_begin_refuses_a_place_that_is_taken_but_not_what_a_killed_start_left(tmp_path: Path) -> None:

@@ -42,6 +42,9 @@ class LetterModel(PreferenceModel):
     asked: list[list[tuple[Conversation, list[str]]]]
     value: float
 
+    def has_room(self, prompt: Conversation, reply_tokens: int) -> bool:
+        return True
+
     def score_many(self, items: Sequence[tuple[Conversation, Sequence[str]]]) -> list[list[float]]:
         self.asked.append([(prompt, list(replies)) for prompt, replies in items])
         return [

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from concordant import __version__
 from concordant.commands import data_verbs, demo_verbs, evaluate_verbs, model_verbs, serve_verbs, train_verbs
-from concordant.commands.outcome import Outcome, Verbs
+from concordant.commands.outcome import Outcome, Verbs, plain
 from concordant.errors import UserError
 
 GROUPS = (demo_verbs, serve_verbs, data_verbs, model_verbs, train_verbs, evaluate_verbs)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = build_parser().parse_args(arguments)
         outcome: Outcome = args.run(args)
-        print(json.dumps(outcome.json) if getattr(args, "json", False) else outcome.text)
+        print(json.dumps(plain(outcome.json), allow_nan=False) if getattr(args, "json", False) else outcome.text)
         sys.stdout.flush()
         return outcome.status
     except UserError as error:
@@ -63,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ConnectionError as error:
+        return _say(f"concordant: {error}; check the server and try again: what was finished is kept", 2)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _say(

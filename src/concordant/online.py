@@ -29,7 +29,7 @@ from concordant.models.preference_model import PreferenceModel
 from concordant.programme import Programme
 from concordant.runs import Run, Watch
 from concordant.store.database import Database
-from concordant.store.datasets import freeze, load_dataset
+from concordant.store.datasets import find_dataset, freeze, load_dataset
 from concordant.store.journal import Journal, finished_steps, last_iteration
 from concordant.store.overview import ended_in_study
 from concordant.store.preferences import Filter, counts, preferences
@@ -166,8 +166,13 @@ def _objectives(red_team_share: float) -> tuple[Objective, ...]:
 
 
 def _freeze(iteration: Iteration) -> Json:
-    """All choices so far, of this iteration and of those before it, as an immutable data set."""
-    frozen = freeze(iteration.db, f"iteration-{iteration.number}", Filter(), iteration.programme.datasets)
+    """All choices so far, of this iteration and of those before it, as an immutable data set.
+
+    A start that was killed between freezing and its journal row finds its data set again: choices made since then
+    belong to the next iteration.
+    """
+    name = f"iteration-{iteration.number}"
+    frozen = find_dataset(iteration.db, name) or freeze(iteration.db, name, Filter(), iteration.programme.datasets)
     return {"dataset": frozen.name, "digest": frozen.digest, "path": str(frozen.path)}
 
 

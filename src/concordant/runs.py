@@ -4,11 +4,13 @@ Every stage that ends in a model writes one. Files are written whole or not at a
 and are cut back to the last checkpoint when a killed run goes on, so that no step stands in them twice.
 """
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +116,8 @@ class Run:
     def begin(cls, path: Path, kind: str, config: Mapping[str, Any], parents: Mapping[str, str]) -> "Run":
         """Create the folder, or go on with it if it holds the same kind, config and parents.
 
+        A run that has made nothing yet may be begun anew with others: its settings may be why it stopped.
+
         Args:
             path: the run's folder.
             kind: "pm" or "policy".
@@ -128,12 +132,15 @@ class Run:
         head = path / "config.json"
         if head.exists():
             found = {key: value for key, value in read_json(head).items() if key in asked}
-            if found != json.loads(json.dumps(asked)):
+            if found == json.loads(json.dumps(asked)):
+                return run
+            if run._has_made_something():
                 raise UserError(f"{path} holds another run ({_difference(found, asked)}); choose another folder")
-            return run
-        if is_occupied(path):
+        elif is_occupied(path):
             raise UserError(f"{path} is not empty and is no run's folder; choose another folder")
-        write_whole(head, json.dumps(asked, indent=2) + "\n")
+        path.mkdir(parents=True, exist_ok=True)
+        with run.alone():
+            write_whole(head, json.dumps(asked, indent=2) + "\n")
         return run
 
     @classmethod
@@ -194,6 +201,28 @@ class Run:
         """Write result.json: the run is complete, and its model stands in ``model/``. The checkpoint goes."""
         write_whole(self.path / "result.json", json.dumps(dict(result), indent=2) + "\n")
         shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within it no other process works on this run. Sweeps up what a killed save left.
+
+        Raises:
+            UserError: another process works on it.
+        """
+        with (self.path / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.path} is being worked on by another process; wait for it, or stop it and try again"
+                ) from None
+            for leftover in self.path.glob(".model.new.*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            yield
+
+    def _has_made_something(self) -> bool:
+        made = (self.path / "metrics.jsonl", self.path / "samples.jsonl", self.path / "result.json", self.checkpoint)
+        return any(path.exists() for path in made)
 
     @property
     def finished(self) -> bool:

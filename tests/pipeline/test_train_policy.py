@@ -12,6 +12,7 @@ from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.generation import SamplingLimits, generate
 from concordant.models.language_model import LanguageModel, adapter_base
+from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Run, Watch
 from concordant.train.policy import POLICY_METRICS, train_policy
 from toy_lessons import LetterModel
@@ -39,7 +40,11 @@ def stop_at(step: int) -> Watch:
 @pytest.fixture
 def train(toy: ToyModels, tmp_path: Path) -> Train:
     def trained(
-        name: str, kind: str = "chat", watch: Watch = lambda *_: None, pm: LetterModel | None = None, **settings: Any
+        name: str,
+        kind: str = "chat",
+        watch: Watch = lambda *_: None,
+        pm: PreferenceModel | None = None,
+        **settings: Any,
     ) -> Run:
         small = {"updates": 4, "prompts_per_update": 4, "replies_per_prompt": 2, "max_new_tokens": 10, "lora_rank": 4}
         config = PolicyConfig(**{**small, "learning_rate": 3e-3, "trial_prompts": 3, **settings})
@@ -192,5 +197,13 @@ def test_scores_that_are_not_finite_stop_the_run(train: Train) -> None:
 
 
 def test_prompts_that_do_not_fit_are_refused(train: Train) -> None:
-    with pytest.raises(UserError, match=r"none of the 18 prompts fits policy\.max_prompt_tokens=16 and the model's"):
+    with pytest.raises(UserError, match=r"none of the 18 prompts fits policy\.max_prompt_tokens=16, the model's"):
         train("run", max_prompt_tokens=16)
+
+
+def test_prompts_whose_replies_the_pm_could_not_see_are_left_out_at_once(train: Train, toy: ToyModels) -> None:
+    """Not met as an error in the middle of the run: a reply may be as long as its limit."""
+    pm = PreferenceModel.from_language_model(toy.plain, seed=0, max_tokens=64)
+    assert train("run", pm=pm, max_new_tokens=10).finished
+    with pytest.raises(UserError, match=r"the preference model's 64 tokens with a reply of 40"):
+        train("other", pm=pm, max_new_tokens=40)

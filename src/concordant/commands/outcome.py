@@ -1,6 +1,7 @@
 """What a command hands back to ``cli.main``, and options that several verbs share."""
 
 import argparse
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,15 @@ class Outcome:
     text: str
     json: dict[str, Any] = field(default_factory=dict)
     status: int = 0
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON can say it: a number that is not finite becomes null, for readers in other languages."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

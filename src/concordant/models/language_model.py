@@ -55,6 +55,11 @@ class LanguageModel:
         network = attach_lora(self.network, rank, seed)
         return LanguageModel(network, self.tokenizer, self.format)
 
+    def save_adapter(self, folder: Path) -> None:
+        """Write the LoRA's folder (not whole: the caller moves it into place)."""
+        self.network.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # peft's empty card, with paths of this machine
+
     @property
     def device(self) -> torch.device:
         return torch.device(next(self.network.parameters()).device)
@@ -170,8 +175,14 @@ def hidden_states(body: Any, batch: RowBatch) -> Float[Tensor, "B T D"]:
 
 
 def context(network: Any) -> int:
-    """Most tokens that a transformers model can see at once; without a limit of its own, a number no text reaches."""
-    return int(getattr(network.config, "max_position_embeddings", None) or 2**31)
+    """Most tokens that a transformers model can see at once; without a limit of its own, a number no text reaches.
+
+    A model some of whose layers see a sliding window alone is kept within it: our attention mask (``shared_rows.py``)
+    knows no window, and up to its width there is none.
+    """
+    config = network.config
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    return min(int(limit or 2**31) for limit in (getattr(config, "max_position_embeddings", None), window))
 
 
 def layers(network: Any) -> list[nn.Module]:

@@ -100,6 +100,10 @@ class PreferenceModel:
         prompt_tokens = self.format.fit(prompt, self.max_tokens - max(map(len, tokens)))
         return None if prompt_tokens is None else SharedRow(prompt_tokens, tokens)
 
+    def has_room(self, prompt: Conversation, reply_tokens: int) -> bool:
+        """Whether a reply of so many tokens to the prompt can be scored, whatever it says."""
+        return self.format.fit(prompt, self.max_tokens - reply_tokens - 1) is not None
+
     def scores(self, batch: RowBatch) -> Float[Tensor, " N"]:
         """The score of every reply in the batch: rows first, then replies in order."""
         classifier = self.classifier

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from concordant.errors import UserError
 
 _BUSY_MILLISECONDS = 10_000
+_POSTGRES_DISK_FULL = "53100"
 _MIGRATION_LOCK = 7_320_451_902
 """Any number: the key of the PostgreSQL advisory lock under which tables are migrated."""
 
@@ -61,6 +62,7 @@ class Database:
         Raises:
             UserError: another program has held the store's write lock for ten seconds.
             OSError: the disk is full (ENOSPC).
+            ConnectionError: the database server went away.
         """
         with self._translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -77,7 +79,7 @@ class Database:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """The two troubles of SQLite that are the user's to solve, said in the user's words."""
+        """The troubles that are the user's to solve (disk, lock, connection), said in the user's words."""
         try:
             yield
         except OperationalError as error:
@@ -89,6 +91,12 @@ class Database:
                     f"the store {self._engine.url.database} has been locked by another program for "
                     f"{_BUSY_MILLISECONDS // 1000} s; close that program and try again"
                 ) from error
+            state = getattr(error.orig, "sqlstate", None)
+            if state == _POSTGRES_DISK_FULL:
+                raise OSError(errno.ENOSPC, "no space left", "of the PostgreSQL server") from error
+            if error.connection_invalidated or (code is None and state is None):
+                address = self._engine.url.render_as_string(hide_password=True)
+                raise ConnectionError(f"the connection to the store {address} was lost") from error
             raise
 
     def _migrate(self) -> None:

@@ -108,7 +108,17 @@ def datasets(db: Database) -> list[FrozenDataset]:
     """All frozen data sets, oldest first."""
     with db.read() as session:
         rows = session.scalars(select(DatasetRow).order_by(DatasetRow.created, DatasetRow.name))
-        return [FrozenDataset(row.name, row.digest, Path(row.path), row.counts) for row in rows]
+        return [_dataset(row) for row in rows]
+
+
+def find_dataset(db: Database, name: str) -> FrozenDataset | None:
+    """The frozen data set of that name; None if there is none, or its file is gone."""
+    row = _known(db, name)
+    return _dataset(row) if row is not None and Path(row.path).exists() else None
+
+
+def _dataset(row: DatasetRow) -> FrozenDataset:
+    return FrozenDataset(row.name, row.digest, Path(row.path), row.counts)
 
 
 def _known(db: Database, name: str) -> DatasetRow | None:

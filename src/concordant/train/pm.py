@@ -78,22 +78,23 @@ def train_pm(
     rows, dropped, kinds = comparison_rows(model, preferences)
     if not rows:
         raise UserError(f"none of the {len(preferences)} comparisons can be used ({_counts(dropped)}); collect more")
-    order = list(range(len(rows)))
-    random.Random(f"order:{config.seed}").shuffle(order)
-    training = _begin(run, model, config)
-    steps = -(-len(order) // config.batch_size)
-    watch(training.step, steps, "")
-    while training.step < steps:
-        began = time.monotonic()
-        batch = [rows[index] for index in order[training.step * config.batch_size :][: config.batch_size]]
-        rate = config.learning_rate * min(1.0, (training.step + 1) / max(1, config.warmup_steps))
-        metrics = _update(training, batch, rate, config)
-        training.step += 1
-        seen = min(len(order), training.step * config.batch_size)
-        run.log({"step": training.step, "comparisons": seen, **metrics, "seconds": time.monotonic() - began})
-        watch(training.step, steps, f"loss {metrics['loss']:.3f}")
-        _save_now_and_then(run, training, config)
-    return _finish(run, training, {"comparisons": len(rows), "dropped": dict(dropped), "worker_kinds": dict(kinds)})
+    random.Random(f"order:{config.seed}").shuffle(rows)
+    with run.alone():
+        training = _begin(run, model, config)
+        steps = -(-len(rows) // config.batch_size)
+        watch(training.step, steps, "")
+        while training.step < steps:
+            began = time.monotonic()
+            batch = rows[training.step * config.batch_size :][: config.batch_size]
+            rate = config.learning_rate * min(1.0, (training.step + 1) / max(1, config.warmup_steps))
+            metrics = _update(training, batch, rate, config)
+            training.step += 1
+            seen = min(len(rows), training.step * config.batch_size)
+            run.log({"step": training.step, "comparisons": seen, **metrics, "seconds": time.monotonic() - began})
+            watch(training.step, steps, f"loss {metrics['loss']:.3f}")
+            _save_now_and_then(run, training, config)
+        data = {"comparisons": len(rows), "dropped": dict(dropped), "worker_kinds": dict(kinds)}
+        return _finish(run, training, data)
 
 
 def comparison_rows(

@@ -39,6 +39,9 @@ from concordant.train.ppo_update import Batch, Training, update
 from concordant.train.rollout import Rollout, forward_all
 from concordant.train.trial import mean_and_error, summary, trial_rows
 
+_LONGER = 2
+"""How many times longer a reply may be in the PM's tokens than in the policy's: their tokenizers may differ."""
+
 POLICY_METRICS = {
     "step": "updates so far; the row describes the samples that the update learned from",
     "samples": "replies sampled so far",
@@ -87,25 +90,26 @@ def train_policy(
     Raises:
         UserError: no prompt fits, or a score is not finite.
     """
-    trial, lessons = _split(base, prompts, config)
-    training = _begin(run, base, config)
-    if training.step == 0:
+    trial, lessons = _split(base, pm, prompts, config)
+    with run.alone():
+        training = _begin(run, base, config)
+        if training.step == 0:
+            _try_out(run, training, pm, trial, config)
+        watch(training.step, config.updates, "")
+        while training.step < config.updates:
+            began = time.monotonic()
+            drawn = _draw(lessons, training.step, config)
+            rollout = sample(training.model, [tokens for _, tokens in drawn], training.step, config)
+            scores = score(training.model, pm, [prompt for prompt, _ in drawn], rollout)
+            batch, metrics = advantages(training.model, training.value_head, rollout, scores, config)
+            metrics |= update(training, batch, config)
+            training.step += 1
+            seconds = time.monotonic() - began
+            run.log({"step": training.step, "samples": training.step * len(scores), **metrics, "seconds": seconds})
+            watch(training.step, config.updates, f"score {metrics['score']:+.2f}  KL {metrics['kl']:.2f}")
+            _save_now_and_then(run, training, config)
         _try_out(run, training, pm, trial, config)
-    watch(training.step, config.updates, "")
-    while training.step < config.updates:
-        began = time.monotonic()
-        drawn = _draw(lessons, training.step, config)
-        rollout = sample(training.model, [tokens for _, tokens in drawn], training.step, config)
-        scores = score(training.model, pm, [prompt for prompt, _ in drawn], rollout)
-        batch, metrics = advantages(training.model, training.value_head, rollout, scores, config)
-        metrics |= update(training, batch, config)
-        training.step += 1
-        seconds = time.monotonic() - began
-        run.log({"step": training.step, "samples": training.step * len(scores), **metrics, "seconds": seconds})
-        watch(training.step, config.updates, f"score {metrics['score']:+.2f}  KL {metrics['kl']:.2f}")
-        _save_now_and_then(run, training, config)
-    _try_out(run, training, pm, trial, config)
-    return _finish(run, training)
+        return _finish(run, training)
 
 
 def sample(model: LanguageModel, prompts: list[list[int]], step: int, config: PolicyConfig) -> Rollout:
@@ -200,13 +204,14 @@ def _save_now_and_then(run: Run, training: Training, config: PolicyConfig) -> No
 
 
 def _split(
-    base: LanguageModel, prompts: Sequence[Conversation], config: PolicyConfig
+    base: LanguageModel, pm: PreferenceModel, prompts: Sequence[Conversation], config: PolicyConfig
 ) -> tuple[list[tuple[Conversation, list[int]]], list[tuple[Conversation, list[int]]]]:
     """(prompts of the trial, prompts to train on), with their tokens; the two share no opening."""
     fitting = [
         (prompt, tokens)
         for prompt in prompts
         if (tokens := base.fit(prompt, config.max_prompt_tokens, config.max_new_tokens)) is not None
+        and pm.has_room(prompt, _LONGER * config.max_new_tokens)
     ]
     openings = sorted({prompt.split_key for prompt, _ in fitting})
     random.Random(f"trial:{config.seed}").shuffle(openings)
@@ -215,8 +220,9 @@ def _split(
     lessons = [item for item in fitting if item[0].split_key not in held_out]
     if not lessons:
         raise UserError(
-            f"none of the {len(prompts)} prompts fits policy.max_prompt_tokens={config.max_prompt_tokens} and the "
-            "model's context; raise it, or collect conversations first"
+            f"none of the {len(prompts)} prompts fits policy.max_prompt_tokens={config.max_prompt_tokens}, the model's "
+            f"context, and the preference model's {pm.max_tokens} tokens with a reply of "
+            f"{config.max_new_tokens}; raise the first, lower policy.max_new_tokens, or collect conversations"
         )
     return trial, lessons
 
@@ -258,7 +264,7 @@ def _try_out(
 
 def _finish(run: Run, training: Training) -> dict[str, Any]:
     """Write the adapter, then the result that declares the run finished."""
-    run.save_model(training.model.network.save_pretrained)
+    run.save_model(training.model.save_adapter)
     samples = run.samples()
     result = {
         "updates": training.step,
