@@ -83,10 +83,10 @@ def test_a_wrong_command_is_one_line_that_names_it_and_status_2(
             "concordant: the disk is full (while writing); make room and try again\n",
         ),
         (
-            ConnectionError("the connection to the store postgresql://db was lost"),
+            ConnectionError("the connection to postgresql://db was lost"),
             2,
-            "concordant: the connection to the store postgresql://db was lost; check the server and try again: what was "
-            "finished is kept\n",
+            "concordant: the connection to postgresql://db was lost; check the server and try again: what was finished "
+            "is kept\n",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", "/root/x"),
