@@ -42,10 +42,12 @@ def write_replies(db: Database, text: Callable[[ReplyJob], str] = by_seed) -> No
     finish(db, "writer", {job.reply_id: Reply(text(job), finished=True, tokens=3) for job in jobs})
 
 
-def ask(db: Database, worker: Worker, pair: Draw, objective: Objective = Objective.HELPFUL) -> tuple[str, str]:
+def ask(
+    db: Database, worker: Worker, pair: Draw, objective: Objective = Objective.HELPFUL, text: str = "hello"
+) -> tuple[str, str]:
     """A new talk with its first message said and nothing written yet: (talk id, comparison id)."""
     talk = open_talk(db, worker.id, objective, turns=2, study="")
-    return talk, say(db, talk, "hello", "say-1", pair)
+    return talk, say(db, talk, text, "say-1", pair)
 
 
 def play(

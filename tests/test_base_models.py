@@ -174,7 +174,7 @@ def test_whether_the_hub_answers(
 ) -> None:
     urls = []
 
-    def get(url: str, timeout: float) -> httpx.Response:
+    def get(url: str, headers: dict[str, str], timeout: float) -> httpx.Response:
         urls.append(url)
         assert timeout <= 10
         if answer is None:

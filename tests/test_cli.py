@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable
 
 import pytest
+from safetensors import SafetensorError
 
 from concordant import __version__, cli
 from concordant.commands.outcome import Outcome, Verbs, add_json
@@ -87,6 +88,11 @@ def test_a_wrong_command_is_one_line_that_names_it_and_status_2(
             2,
             "concordant: the connection to postgresql://db was lost; check the server and try again: what was finished "
             "is kept\n",
+        ),
+        (
+            SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+            2,
+            "concordant: the disk is full (while writing); make room and try again\n",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", "/root/x"),

@@ -149,12 +149,12 @@ def test_a_full_disk_is_an_os_error_and_leaves_nothing(sqlite_template: Path, tm
 def test_a_server_that_went_away_is_a_connection_error_and_comes_back(postgres: PostgresStore) -> None:
     postgres.empty()
     database = Database.open(postgres.url)
-    end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
     with pytest.raises(ConnectionError, match=r"the store postgresql\S+ was lost"), database.write() as session:
         session.add(worker("undone"))
         session.flush()
+        mine = session.scalar(text("SELECT pg_backend_pid()"))
         with database.write() as other:
-            other.execute(text(f"{end_all} AND datname = current_database()"))
+            other.execute(text("SELECT pg_terminate_backend(:mine)"), {"mine": mine})
         session.execute(text("SELECT 1"))
     assert names(database) == []
     database.close()

@@ -10,7 +10,7 @@ import pytest
 from concordant.comparison import Objective
 from concordant.errors import UserError
 from concordant.store.database import Database
-from concordant.store.datasets import datasets, find_dataset, freeze, load_dataset
+from concordant.store.datasets import datasets, freeze, load_dataset
 from concordant.store.people import WorkerKind
 from concordant.store.preferences import Filter, preferences
 from concordant.store.talks import choose
@@ -70,15 +70,6 @@ def test_a_lost_file_is_written_again(filled: Database, tmp_path: Path) -> None:
     first.path.unlink()
     freeze(filled, "one", Filter(), tmp_path)
     assert first.path.read_bytes() == content
-
-
-def test_a_set_is_found_by_its_name_while_its_file_stands(filled: Database, tmp_path: Path) -> None:
-    assert find_dataset(filled, "one") is None
-    frozen = freeze(filled, "one", Filter(), tmp_path)
-    play(filled, person(filled), draw(base_model(filled)), [1])
-    assert find_dataset(filled, "one") == frozen
-    frozen.path.unlink()
-    assert find_dataset(filled, "one") is None
 
 
 def test_the_weakest_stay_where_they_are_asked_for(filled: Database, tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from concordant.cli import main
 from concordant.collect.serving import Links
-from concordant.commands.demo_verbs import STAGES, closing_table
+from concordant.commands.demo_verbs import STAGES, _numbers, closing_table
 from concordant.demo import FULL, QUICK, Demo
 from concordant.programme import Programme
 
 STEPS: dict[str, dict[str, Any]] = {
     "collect": {"choices": 256, "seconds": 200.4},
-    "freeze": {"dataset": "iteration-1", "seconds": 0.1},
+    "freeze": {"dataset": "iteration-1", "comparisons": 250, "worker_kinds": {"scripted": 250}, "seconds": 0.0},
     "pm": {
         "n": 51,
         "accuracy": 0.7451,
@@ -45,10 +45,23 @@ STEPS: dict[str, dict[str, Any]] = {
 }
 
 
+def test_as_many_iterations_as_asked_for_however_often_it_stops(tmp_path: Path) -> None:
+    programme = Programme.init(tmp_path / "p")
+    assert list(_numbers(programme, 2, first=4)) == [4, 5]
+    made = []
+    for number in _numbers(programme, 3, first=6):
+        made.append(number)
+        if number == 7:
+            break  # stopped in iteration 7: it is begun, and not finished
+    made += _numbers(programme, 3, first=7)
+    assert made == [6, 7, 7, 8]
+    assert list(_numbers(programme, 3, first=9)) == [9, 10, 11]
+
+
 def test_the_closing_table() -> None:
-    assert closing_table(STEPS).splitlines() == [
+    assert closing_table(STEPS, {"model": 37.2, "collect": 1.0}).splitlines() == [
         "",
-        "comparisons            256 to learn from, 96 old against new (scripted)",
+        "comparisons            250 to learn from (scripted workers), 96 old against new",
         "preference model       74.5 % [61, 85] on 51 unseen comparisons",
         "  longer reply wins    64.7 %",
         "score                  -0.10 ± 0.12 → +0.52 ± 0.10",
@@ -56,6 +69,7 @@ def test_the_closing_table() -> None:
         "replies that end       25.0 %  →  50.0 %",
         "Elo of policy-1        +45 [-12, 102] against smollm2-135m, 80 games",
         "time",
+        f"  {STAGES['model']:<35}    0:37",
         f"  {STAGES['collect']:<35}    3:20",
         f"  {STAGES['freeze']:<35}    0:00",
         f"  {STAGES['pm']:<35}    2:30",
@@ -63,7 +77,7 @@ def test_the_closing_table() -> None:
         f"  {STAGES['deploy']:<35}    0:00",
         f"  {STAGES['compare']:<35}    1:30",
         f"  {STAGES['report']:<35}    0:02",
-        f"  {'in all':<35}   11:22",
+        f"  {'in all':<35}   12:00",
     ]
 
 
@@ -73,7 +87,7 @@ def test_the_closing_table_without_trial_and_board() -> None:
         "policy": {"before": {}, "after": {}, "seconds": 1.0},
         "report": {"no_board": "policy-1 won every game", "seconds": 1.0},
     }
-    lines = closing_table(steps).splitlines()
+    lines = closing_table(steps, {}).splitlines()
     assert "Elo                    policy-1 won every game" in lines
     assert not any(line.startswith(("score", "KL")) for line in lines)
 
@@ -129,7 +143,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str]]:
 def test_a_demo_in_short(asked: list[tuple[Path, str]], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--then-stop"]) == 0
     found = capsys.readouterr()
-    assert found.out == f"{closing_table(STEPS)}\n\nconcordant-demo/report/index.html\n"
+    assert found.out == f"{closing_table(STEPS, {'model': 0.0})}\n\nconcordant-demo/report/index.html\n"
     assert "base model" in found.err
     assert main(["demo", "--quick", "--then-stop", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

@@ -13,6 +13,7 @@ from concordant.collect import generator
 from concordant.collect.generator import batch_seed, by_snapshot, gather, run_generator
 from concordant.collect.heartbeat import GeneratorState, Heartbeat
 from concordant.conversation import Conversation
+from concordant.errors import UserError
 from concordant.sampler import OnText, Reply, Sampler, ScriptedSampler
 from concordant.store.database import Database
 from concordant.store.registry import Snapshot
@@ -130,6 +131,30 @@ def test_a_sampler_that_breaks_fails_its_replies_only(store: Database, caplog: p
         broken["now"] = False
         retry(store, comparison)
         until(lambda: statuses(store, talk) == {ReplyStatus.DONE})
+
+
+class FitsShortOnes(ScriptedSampler):
+    """Cannot take conversations of more than twenty characters."""
+
+    def sample(
+        self, conversations: Sequence[Conversation], n: int, seed: int, on_text: OnText | None = None
+    ) -> list[list[Reply]]:
+        if any(len(conversation.first_human_turn) > 20 for conversation in conversations):
+            raise UserError("the last message does not fit the model's context; make it shorter")
+        return super().sample(conversations, n, seed, on_text)
+
+
+def test_one_message_that_does_not_fit_fails_alone_and_says_why(store: Database) -> None:
+    deployed = draw(base_model(store))
+    talks = [ask(store, person(store, f"worker {number}"), deployed)[0] for number in range(3)]
+    long, _ = ask(store, person(store, "long"), deployed, text="many words " * 100)
+    with Running(store, lambda snapshot: FitsShortOnes()):
+        until(lambda: statuses(store, long) == {ReplyStatus.FAILED})
+        until(lambda: all(statuses(store, talk) == {ReplyStatus.DONE} for talk in talks))
+    pending = view(store, long).pending
+    assert (
+        pending is not None and pending.a.error == "the last message does not fit the model's context; make it shorter"
+    )
 
 
 def test_a_snapshot_that_cannot_be_loaded_fails_its_replies(store: Database) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, BloomConfig, BloomForCausalLM
 
 import concordant.models.language_model as language_model
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.models.language_model import LanguageModel, adapter_base, context, layers
+from concordant.models.language_model import LanguageModel, adapter_base, context, hidden_states, layers, read_folder
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch, SharedRow
 from concordant.runs import Run
@@ -177,3 +178,30 @@ def test_an_unfinished_run_has_no_model_yet(tmp_path: Path) -> None:
 def test_an_adapter_that_is_gone_is_refused(toy: ToyModels, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no adapter"):
         LanguageModel.load(toy.chat, tmp_path)
+
+
+def test_both_kinds_of_attention_read_the_mask_alike(toy: ToyModels) -> None:
+    """transformers adds a mask to the logits in its own attention, where True and False would hide nothing."""
+    sdpa, _ = read_folder(toy.chat, AutoModelForCausalLM, "a model", attn_implementation="sdpa")
+    eager, _ = read_folder(toy.chat, AutoModelForCausalLM, "a model", attn_implementation="eager")
+    torch.testing.assert_close(
+        hidden_states(eager.model, BATCH), hidden_states(sdpa.model, BATCH), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_a_model_that_lets_one_reply_see_another_is_refused(toy: ToyModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    def blind(body: object, visible: torch.Tensor) -> torch.Tensor:
+        return torch.ones_like(visible)
+
+    monkeypatch.setattr(language_model, "as_attention_mask", blind)
+    with pytest.raises(UserError, match=r"models of type llama do not take .* \(it lets one reply of a row see"):
+        LanguageModel.load(toy.chat)
+
+
+def test_an_architecture_that_cannot_take_the_mask_is_refused(toy: ToyModels, tmp_path: Path) -> None:
+    config = BloomConfig(vocab_size=300, hidden_size=32, n_layer=1, n_head=2)
+    BloomForCausalLM(config).save_pretrained(tmp_path / "bloom")
+    for file in toy.chat.glob("token*"):
+        shutil.copy(file, tmp_path / "bloom")
+    with pytest.raises(UserError, match=r"bloom: models of type bloom do not take a 4-D attention mask"):
+        LanguageModel.load(tmp_path / "bloom")

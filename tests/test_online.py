@@ -15,7 +15,7 @@ import pytest
 
 from concordant.comparison import Objective, Preference, Tranche
 from concordant.errors import UserError
-from concordant.online import Iteration, _objectives, iterate, unfinished_iteration
+from concordant.online import Iteration, _freeze, _objectives, by_kind, iterate, unfinished_iteration
 from concordant.programme import Programme
 from concordant.runs import Run, Watch
 from concordant.serving_models import ensure_base
@@ -217,7 +217,9 @@ def test_what_is_finished_is_not_made_again(served: Served, store: Database) -> 
         "report",
     ]
     assert list(steps) == STEPS
-    assert steps["freeze"]["digest"] == frozen.digest
+    assert steps["freeze"]["dataset"] == "iteration-1.2"
+    assert steps["freeze"]["comparisons"] == frozen.counts["taken"] + 1
+    assert steps["freeze"]["worker_kinds"] == {"scripted": frozen.counts["taken"], "unknown": 1}
     assert (steps["collect"]["choices"], steps["compare"]["choices"]) == (12, 4)
     for name in ("pm-1", "policy-1"):
         logged = [row["step"] for row in Run.open(Programme.open(served.folder).runs / name).metrics()]
@@ -283,6 +285,40 @@ def test_killed_in_three_steps_it_ends_all_the_same(served: Served, store: Datab
         assert logged == list(range(1, len(logged) + 1))
         assert not run.checkpoint.exists()
     assert unfinished_iteration(store) == 2
+
+
+def test_too_few_comparisons_do_not_block_an_iteration(tmp_path: Path) -> None:
+    """Nothing is fixed while they cannot both teach and examine; with more, the same iteration goes on."""
+    programme = Programme.init(tmp_path / "p")
+    store = Database.open(programme.store_url)
+
+    def collected(name: str, openings: int) -> None:
+        rows = [
+            {side: f"\n\nHuman: {name} {number}\n\nAssistant: {side}" for side in ("chosen", "rejected")}
+            for number in range(openings)
+        ]
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        import_files(store, [tmp_path / name], Objective.HELPFUL, Tranche.BASE)
+
+    made = Iteration(programme, store, 1, "", Seen())
+    collected("one", 1)
+    with pytest.raises(UserError, match=r"all 1 comparisons begin with one of 1 messages, too few .* collect more"):
+        _freeze(made)
+    collected("more", 40)
+    assert _freeze(made)["comparisons"] == 41
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        ({}, "nobody"),
+        ({"scripted": 3}, "scripted workers"),
+        ({"person": 30, "scripted": 120, "unknown": 1}, "30 by people, 120 by scripted workers, 1 by workers of an"),
+    ],
+)
+def test_who_chose_is_named(kinds: dict[str, int], said: str) -> None:
+    assert by_kind({"worker_kinds": kinds}).startswith(said)
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, "h"), (1.0, "r"), (0.5, "hr"), (0.25, "hhhr"), (0.8, "rrrrh")])

@@ -50,3 +50,24 @@ def test_overrides_reach_the_config(tmp_path: Path) -> None:
 def test_a_relative_sqlite_path_is_taken_from_the_folder(tmp_path: Path, store: str, url: str) -> None:
     programme = Programme.init(tmp_path / "lab", f'store = "{store}"\n')
     assert programme.store_url == url.format(lab=(tmp_path / "lab").resolve())
+
+
+def test_paths_of_a_programme_hold_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are recorded in the store, and a second start may come from another folder."""
+    Programme.init(tmp_path / "lab")
+    monkeypatch.chdir(tmp_path / "lab")
+    assert Programme.open(Path(".")).datasets == tmp_path / "lab" / "datasets"
+
+
+def test_the_same_errand_goes_on_and_another_takes_its_place(tmp_path: Path) -> None:
+    programme = Programme.init(tmp_path / "lab")
+    errand = programme.errand("simulate", {"conversations": 100})
+    assert errand.goal() is None
+    errand.keep(37)
+    assert programme.errand("simulate", {"conversations": 100}).goal() == 37
+    other = programme.errand("simulate", {"conversations": 5})
+    assert other.goal() is None and programme.errand("iterate", {"conversations": 100}).goal() is None
+    other.keep(2)
+    assert errand.goal() is None
+    other.end()
+    assert other.goal() is None

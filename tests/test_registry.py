@@ -1,5 +1,7 @@
 """Snapshots, deployments and runs: never changed, only added and retired."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from concordant.comparison import Objective
@@ -27,6 +29,18 @@ def test_a_snapshot_is_found_by_id_and_by_label(database: Database) -> None:
     assert snapshot(database, made.id) == snapshot(database, "base") == made
     with pytest.raises(UserError, match="no snapshot 'x'"):
         snapshot(database, "x")
+
+
+def test_two_processes_may_register_and_deploy_at_once(database: Database) -> None:
+    """Each looks first and adds then; without a lock both would add."""
+
+    def both(_: int) -> tuple[str, str]:
+        made = add_snapshot(database, "base", SnapshotKind.MODEL, SPEC)
+        return made.id, deploy(database, made.id, 1.0).id
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(both, range(16)))) == 1
+    assert len(snapshots(database)) == len(active_deployments(database)) == 1
 
 
 def test_the_same_label_again_is_the_same_snapshot_or_an_error(database: Database) -> None:

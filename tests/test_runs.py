@@ -173,7 +173,7 @@ def test_a_model_is_saved_whole_readable_by_all_and_never_half(tmp_path: Path) -
         run.save_model(fail)
     assert (run.model / "tokenizer/vocab").read_text() == "v"
     assert run.model.stat().st_mode & 0o777 == 0o755
-    assert sorted(item.name for item in run.path.iterdir()) == ["config.json", "model"]
+    assert sorted(item.name for item in run.path.iterdir()) == [".lock", "config.json", "model"]
 
 
 def folder(path: Path, content: str) -> Path:

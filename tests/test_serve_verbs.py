@@ -31,6 +31,27 @@ def test_simulate_says_what_was_done(served: Served, capsys: pytest.CaptureFixtu
     assert "1 conversations and 2 choices by scripted workers" in capsys.readouterr().out
 
 
+def test_simulate_goes_on_where_it_stopped(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same command after a kill holds what was left; after that, it begins anew."""
+    asked = {"conversations": 3, "objective": "harmless", "study": "left", "seed": 5}
+    Programme.open(served.folder).errand("simulate", asked).keep(1)
+    command = [
+        "simulate",
+        "3",
+        "--dir",
+        str(served.folder),
+        "--objective",
+        "harmless",
+        "--study",
+        "left",
+        "--seed",
+        "5",
+    ]
+    for held in (1, 3):
+        assert main([*command, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["conversations"] == held
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

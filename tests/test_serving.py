@@ -4,6 +4,8 @@ import json
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +67,15 @@ def test_a_server_that_is_gone_is_not_running(tmp_path: Path) -> None:
     with announced(tmp_path, f"http://127.0.0.1:{free_port()}"):
         assert running_server(tmp_path) is None
     assert not (tmp_path / "serve.json").exists()
+
+
+def test_what_answers_at_a_dead_servers_address_is_another_programmes(tmp_path: Path) -> None:
+    """Killed, a server leaves its address behind, and another programme may be served there later."""
+    with Served(tmp_path / "other") as other, subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+        (tmp_path / "serve.json").write_text(json.dumps({"url": other.url, "pid": dead.pid}))
+        assert running_server(tmp_path) is None
+        assert running_server(other.folder) == other.url
 
 
 def test_from_start_to_sigterm(tmp_path: Path) -> None:

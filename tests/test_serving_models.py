@@ -87,6 +87,8 @@ def test_every_kind_of_snapshot_writes(
     best = add_snapshot(
         store, "best of 4", SnapshotKind.BEST_OF_K, {"of": trained.id, "pm": str(tmp_path / "pm"), "k": 4}
     )
+    for one in (trained, best):
+        deploy(store, one.id, 1.0)
     loads: list[tuple[Any, ...]] = []
     load = LanguageModel.load
 
@@ -106,6 +108,23 @@ def test_every_kind_of_snapshot_writes(
     candidates = sampler(trained).sample(ASKED, 4, 0)[0]
     scores = PreferenceModel.load(tmp_path / "pm").score(ASKED[0], [reply.text for reply in candidates])
     assert texts[best.label] == candidates[scores.index(max(scores))].text
+
+
+def test_models_no_longer_deployed_are_let_go(programme: Programme, store: Database, toy: ToyModels) -> None:
+    """A programme that goes on for months must not hold every policy it ever had."""
+    base = ensure_base(programme, store)
+    others = [
+        add_snapshot(store, f"policy-{number}", SnapshotKind.MODEL, {"folder": str(folder), "adapter": None})
+        for number, folder in enumerate((toy.gpt2, toy.plain), start=1)
+    ]
+    first = deploy(store, others[0].id, 1.0)
+    sampler = snapshot_samplers(programme, store)
+    kept, gone = sampler(base), sampler(others[0])
+    assert sampler(others[0]) is gone
+    retire(store, first.id)
+    sampler(others[1])
+    assert sampler(base) is kept
+    assert sampler(others[0]) is not gone
 
 
 def test_serving_leaves_a_core(programme: Programme, store: Database, monkeypatch: pytest.MonkeyPatch) -> None:

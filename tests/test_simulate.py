@@ -134,7 +134,7 @@ def test_choices_follow_the_taste(served: Served, tmp_path: Path) -> None:
             sorted(preferences(db, Filter(study="sharp", keep_weakest=True))),
             strict=True,
         ):
-            assert row["comparison"] == _ or {row["a"], row["b"]}  # the texts that were shown are logged
+            assert (row["a"], row["b"]) == (one.comparison.reply_a, one.comparison.reply_b)  # what was shown is logged
             gap = taste.gap(Objective.HELPFUL, one.prompt, one.comparison.reply_a, one.comparison.reply_b)
             if gap:
                 compared += 1

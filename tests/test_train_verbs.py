@@ -1,5 +1,6 @@
 """``train pm`` and ``train policy`` as typed, from files, on a toy model."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,9 @@ def test_pm_and_policy(data: Path, toy: ToyModels, tmp_path: Path, capsys: pytes
     )
     assert text[-1] == str(tmp_path / "policy")
     parents = Run.open(tmp_path / "policy").head["parents"]
-    assert (parents["pm"], parents["base"], parents["objective"]) == ("pm", str(toy.chat), "any")
+    assert (parents["base"], parents["objective"]) == (str(toy.chat), "any")
+    digest = hashlib.sha256((run / "model/model.safetensors").read_bytes()).hexdigest()
+    assert parents["pm"] == f"pm@{digest[:12]}"
     assert parents["data"].startswith("data.jsonl@")
     assert main([*policy, "--out", str(tmp_path / "policy"), *settings, "--json"]) == 0
     assert said(capsys)["updates"] == 2

@@ -8,6 +8,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -65,15 +66,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except ConnectionError as error:
         return _say(f"concordant: {error}; check the server and try again: what was finished is kept", 2)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _say(
-                f"concordant: the disk is full ({error.filename or 'while writing'}); make room and try again",
-                2,
-            )
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return _say(f"concordant: {error.filename}: {error.strerror}; choose a folder that can be written", 2)
-        raise
+    except Exception as error:
+        line = _what_the_disk_said(error)
+        if line is None:
+            raise
+        return _say(f"concordant: {line}", 2)
+
+
+def _what_the_disk_said(error: Exception) -> str | None:
+    """The line for a disk that is full or may not be written; None for another error."""
+    number = error.errno if isinstance(error, OSError) else None
+    file = error.filename if isinstance(error, OSError) else None
+    if type(error).__name__ == "SafetensorError":  # it tells what the system said in words only
+        said = re.search(r"os error (\d+)", str(error))
+        number = int(said[1]) if said else None
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ({file or 'while writing'}); make room and try again"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{file or 'a file'}: {os.strerror(number)}; choose a folder that can be written"
+    return None
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

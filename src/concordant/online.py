@@ -7,10 +7,12 @@ all data so far.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,7 +31,7 @@ from concordant.models.preference_model import PreferenceModel
 from concordant.programme import Programme
 from concordant.runs import Run, Watch
 from concordant.store.database import Database
-from concordant.store.datasets import find_dataset, freeze, load_dataset
+from concordant.store.datasets import NameTaken, freeze, load_dataset
 from concordant.store.journal import Journal, finished_steps, last_iteration
 from concordant.store.overview import ended_in_study
 from concordant.store.preferences import Filter, counts, preferences
@@ -48,6 +50,8 @@ from concordant.train.pm import train_pm
 from concordant.train.policy import train_policy
 
 Json = dict[str, Any]
+
+_KINDS = {"person": "people", "scripted": "scripted workers", "simulated": "simulated workers"}
 
 
 @runtime_checkable
@@ -86,17 +90,21 @@ def iterate(iteration: Iteration) -> dict[str, Json]:
     """
     with Journal(iteration.db, iteration.number) as journal:
         make = _Maker(iteration, journal)
-        wanted = iteration.programme.config.iterate.model_dump(mode="json")
+        config = iteration.programme.config
+        settings = config.iterate.model_dump(mode="json")
+        wanted = {name: settings[name] for name in ("conversations", "sharpness", "workers")}
         collected = make("collect", wanted, lambda watch: _collect(iteration, watch))
         frozen = make("freeze", {"choices": collected["choices"]}, lambda watch: _freeze(iteration))
-        pm = make("pm", _parents(frozen, iteration.programme.config.pm), lambda watch: _pm(iteration, frozen, watch))
+        cut = {"test_fraction": config.iterate.test_fraction}
+        pm = make("pm", {**cut, **_parents(frozen, config.pm)}, lambda watch: _pm(iteration, frozen, watch))
         policy = make(
             "policy",
-            {"pm": pm["run"], **_parents(frozen, iteration.programme.config.policy)},
+            {"pm": pm["run"], **_parents(frozen, config.policy)},
             lambda watch: _policy(iteration, frozen, pm, watch),
         )
         deployed = make("deploy", {"policy": policy["run"]}, lambda watch: _deploy(iteration, policy))
-        compared = make("compare", deployed["deployed"], lambda watch: _compare(iteration, watch))
+        between = {**deployed["deployed"], "conversations": config.iterate.board_conversations}
+        compared = make("compare", between, lambda watch: _compare(iteration, watch))
         make("report", {"compared": compared["choices"]}, lambda watch: _report(iteration, journal, pm, policy))
         return journal.finished()
 
@@ -151,8 +159,9 @@ def _simulate(iteration: Iteration, study: str, wanted: int, watch: Watch) -> Js
             plan,
             lambda ended, choices: watch(done + ended, wanted, f"{choices} choices"),
         )
-    chosen = list(preferences(iteration.db, Filter(study=study, keep_weakest=True)))
-    return {"study": study, "conversations": wanted, "choices": len(chosen), "worker": "scripted"}
+    chosen = [found for _, found in preferences(iteration.db, Filter(study=study, keep_weakest=True))]
+    kinds = Counter(str(preference.worker_kind) for preference in chosen)
+    return {"study": study, "conversations": wanted, "choices": len(chosen), "worker_kinds": dict(kinds)}
 
 
 def _objectives(red_team_share: float) -> tuple[Objective, ...]:
@@ -168,12 +177,26 @@ def _objectives(red_team_share: float) -> tuple[Objective, ...]:
 def _freeze(iteration: Iteration) -> Json:
     """All choices so far, of this iteration and of those before it, as an immutable data set.
 
-    A start that was killed between freezing and its journal row finds its data set again: choices made since then
-    belong to the next iteration.
+    Raises:
+        UserError: they are too few to learn from and to be examined on; nothing is fixed, and more can be collected.
     """
-    name = f"iteration-{iteration.number}"
-    frozen = find_dataset(iteration.db, name) or freeze(iteration.db, name, Filter(), iteration.programme.datasets)
-    return {"dataset": frozen.name, "digest": frozen.digest, "path": str(frozen.path)}
+    for attempt in count(1):
+        # A start that was killed before its journal row, or a person, may have taken the name; choices may have come.
+        name = f"iteration-{iteration.number}" + (f".{attempt}" if attempt > 1 else "")
+        with suppress(NameTaken):
+            frozen = freeze(iteration.db, name, Filter(), iteration.programme.datasets)
+            break
+    outputs = {"dataset": frozen.name, "digest": frozen.digest, "path": str(frozen.path)}
+    lessons, exam = _split(iteration, outputs)
+    if not lessons or not exam:
+        openings = len({preference.prompt.split_key for preference in [*lessons, *exam]})
+        raise UserError(
+            f"iteration {iteration.number}: all {len(lessons) + len(exam)} comparisons begin with one of {openings} "
+            "messages, too few to both train a preference model and examine it; collect more ('concordant serve', "
+            "'concordant simulate') and start this again"
+        )
+    counts = frozen.counts
+    return {**outputs, "comparisons": counts["taken"], "worker_kinds": counts["worker_kinds"]}
 
 
 def _pm(iteration: Iteration, frozen: Json, watch: Watch) -> Json:
@@ -258,12 +281,20 @@ def _report(iteration: Iteration, journal: Journal, pm: Json, policy: Json) -> J
 def _detail(step: Json) -> str:
     """A step's outcome in a few words."""
     if "choices" in step:
-        return f"{step['choices']} choices in {step['conversations']} conversations, by scripted workers"
+        return f"{step['choices']} choices in {step['conversations']} conversations, by {by_kind(step)}"
     if "accuracy" in step:
         return f"{step['trained_on']} comparisons, {100 * step['accuracy']:.0f} % right on {step['n']} others"
     if step.get("after"):
         return f"score {step['before']['score']:+.2f} → {step['after']['score']:+.2f}, KL {step['after']['kl']:.1f}"
     return str(step.get("dataset") or step.get("snapshot") or "")
+
+
+def by_kind(step: Json) -> str:
+    """Who chose, in a step's outputs: "scripted workers"; with numbers where there are several kinds."""
+    kinds = {_KINDS.get(kind, "workers of an unknown kind"): number for kind, number in step["worker_kinds"].items()}
+    if len(kinds) < 2:
+        return next(iter(kinds), "nobody")
+    return ", ".join(f"{number} by {kind}" for kind, number in sorted(kinds.items()))
 
 
 def _lineage(iteration: Iteration, steps: dict[str, Json], runs: Any) -> list[Json]:
@@ -275,7 +306,7 @@ def _lineage(iteration: Iteration, steps: dict[str, Json], runs: Any) -> list[Js
             "id": _dataset_id(frozen),
             "kind": "data set",
             "parents": [base],
-            "what": f"{steps['collect']['choices']} choices in this iteration, by scripted workers",
+            "what": f"{frozen['comparisons']} comparisons so far, by {by_kind(frozen)}",
         },
     ]
     new = steps["deploy"]["snapshot"]

@@ -6,19 +6,49 @@ DIR/datasets/         frozen data sets
 DIR/runs/             one folder a run
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from concordant.config import ProgrammeConfig, load_config
 from concordant.errors import UserError
-from concordant.runs import is_occupied, write_whole
+from concordant.runs import is_occupied, read_json, write_whole
 
 _FIRST_CONFIG = """\
 # Only what differs from the defaults stands here; `docs/config.md` lists every key.
 # model = "smollm2-135m"                 # short name, hub id, or folder of a causal LM
 # store = "postgresql+psycopg://…"       # default: store.sqlite beside this file
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """How far a command is to go, kept in the programme's folder while it runs: after a kill, the same command goes on.
+
+    Attributes:
+        path: the file.
+        asked: what was asked for; another errand of the same verb takes this one's place.
+    """
+
+    path: Path
+    asked: dict[str, Any]
+
+    def goal(self) -> int | None:
+        """What was kept by the same errand, if it was not ended."""
+        if not self.path.exists():
+            return None
+        kept = read_json(self.path)
+        return int(kept["goal"]) if kept["asked"] == self.asked else None
+
+    def keep(self, goal: int) -> None:
+        """A number that tells the next start how far to go."""
+        write_whole(self.path, json.dumps({"asked": self.asked, "goal": goal}) + "\n")
+
+    def end(self) -> None:
+        """It is done."""
+        self.path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +87,8 @@ class Programme:
             raise UserError(
                 f"{path} is no programme (it has no concordant.toml); make one with 'concordant init {path}'"
             )
-        return cls(path, load_config(ProgrammeConfig, file, overrides))
+        # Resolved, because paths in it are recorded in the store and read again from other folders.
+        return cls(path.resolve(), load_config(ProgrammeConfig, file, overrides))
 
     @property
     def store_url(self) -> str:
@@ -67,6 +98,10 @@ class Programme:
         if url.startswith(prefix) and not url.startswith(prefix + "/"):
             return prefix + str((self.path / url.removeprefix(prefix)).resolve())
         return url
+
+    def errand(self, verb: str, asked: dict[str, Any]) -> Errand:
+        """What a verb was asked to do; see ``Errand``."""
+        return Errand(self.path / f".{verb}.json", asked)
 
     @property
     def datasets(self) -> Path:

@@ -46,7 +46,7 @@ def ensure_base(programme: Programme, db: Database, say: Say = lambda line: None
 
 
 def snapshot_samplers(programme: Programme, db: Database) -> Callable[[Snapshot], Sampler]:
-    """A function from snapshots to samplers that loads each model once."""
+    """A function from snapshots to samplers that loads each model once, and lets go of those no longer deployed."""
     leave_a_core()
     ensure_base(programme, db, say=lambda line: print(line, flush=True))
     sampling = programme.config.sampling
@@ -55,6 +55,9 @@ def snapshot_samplers(programme: Programme, db: Database) -> Callable[[Snapshot]
 
     def sampler(of: Snapshot) -> Sampler:
         if of.id not in loaded:
+            wanted = [of, *(deployment.snapshot for deployment in active_deployments(db))]
+            for id in loaded.keys() - {id for snapshot in wanted for id in _and_below(snapshot)}:
+                del loaded[id]
             loaded[of.id] = _load(of)
         return loaded[of.id]
 
@@ -65,6 +68,11 @@ def snapshot_samplers(programme: Programme, db: Database) -> Callable[[Snapshot]
         return ModelSampler(_language_model(of), limits)
 
     return sampler
+
+
+def _and_below(of: Snapshot) -> set[str]:
+    """A snapshot's id, and that of the one it draws from."""
+    return {of.id, of.spec["of"]} if of.kind is SnapshotKind.BEST_OF_K else {of.id}
 
 
 def _language_model(of: Snapshot) -> LanguageModel:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 from concordant.collect.heartbeat import GeneratorState, Heartbeat
+from concordant.errors import UserError
 from concordant.sampler import Reply, Sampler
 from concordant.store.database import Database
 from concordant.store.registry import Snapshot, snapshot
@@ -179,11 +180,13 @@ def _write_group(
     jobs: list[ReplyJob],
     progress: Progress,
 ) -> None:
-    """Write the replies of one snapshot. A sampler that breaks fails these replies only."""
+    """Write the replies of one snapshot. What breaks a batch is found by writing its replies one by one: only the reply
+    that cannot be written fails."""
 
     def on_text(conversation: int, reply: int, text: str) -> None:
         progress.text(jobs[conversation].reply_id, text)
 
+    sampler: Sampler | None = None
     with _released(progress, jobs):
         try:
             sampler = samplers(snapshot(db, jobs[0].snapshot_id))
@@ -191,10 +194,15 @@ def _write_group(
             replies: dict[str, Reply] = {job.reply_id: found[0] for job, found in zip(jobs, written, strict=True)}
         except Stopped:
             return
-        except Exception:
+        except Exception as error:
+            if sampler is not None and len(jobs) > 1:
+                LOG.warning("snapshot %s: %d replies one by one, because of %s", jobs[0].snapshot_id, len(jobs), error)
+                for job in jobs:
+                    _write_group(db, owner, samplers, [job], progress)
+                return
             LOG.exception("snapshot %s: %d replies could not be written", jobs[0].snapshot_id, len(jobs))
             for job in jobs:
-                fail(db, owner, job.reply_id, FAILED)
+                fail(db, owner, job.reply_id, str(error) if isinstance(error, UserError) else FAILED)
             return
         finish(db, owner, replies)
 

@@ -1,7 +1,7 @@
 """The researcher's pages: what was collected, by whom, from which models; the newest report (paper §2.2, §2.3).
 
-Only for those with the researcher's link, because these pages name models. Left out: editing; deployments are set from
-the command line.
+Only for those with the researcher's link, because these pages name models. Left out: editing, deployments included:
+an iteration deploys what it trained.
 """
 
 import json

@@ -59,7 +59,7 @@ class Room:
     Attributes:
         db: the store; the only place where anything is kept.
         config: turns, shares.
-        seed: of every draw.
+        seed: of every draw; secret, or a worker could work out which model wrote which side.
         heartbeat: where the generator says that it is alive.
         report: folder of the newest report, for researchers; None: there is none.
         banner: one line over every page, such as that replies are scripted; "": none.
@@ -68,7 +68,7 @@ class Room:
 
     db: Database
     config: CollectConfig
-    seed: int = 0
+    seed: str = "0"
     heartbeat: Heartbeat = field(default_factory=lambda: Heartbeat(None))
     report: Path | None = None
     banner: str = ""

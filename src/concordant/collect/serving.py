@@ -22,6 +22,7 @@ from concordant.collect.room import Room
 from concordant.errors import UserError
 from concordant.runs import write_whole
 from concordant.store.database import Database
+from concordant.store.journal import process_exists
 from concordant.store.people import WorkerKind, add_staff_token, add_worker, is_staff_token, worker_by_token
 
 CLOSING_SECONDS = 5
@@ -86,12 +87,16 @@ def links(db: Database, folder: Path, url: str) -> Links:
 
 
 def running_server(folder: Path) -> str | None:
-    """URL of the pages of a programme, if they are served and answer."""
+    """URL of the pages of a programme, if they are served and answer.
+
+    What answers at an address left by a server that was killed may be another programme's, so its process counts too.
+    """
     path = folder / "serve.json"
     if not path.exists():
         return None
-    url: str = json.loads(path.read_text())["url"]
-    return url if answers(url) else None
+    announced = json.loads(path.read_text())
+    url: str = announced["url"]
+    return url if process_exists(announced["pid"]) and answers(url) else None
 
 
 def answers(url: str) -> bool:

@@ -1,6 +1,7 @@
 """``concordant demo``, ``init`` and ``iterate``: a programme, and turns of its circle."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from concordant.errors import UserError
 
 if TYPE_CHECKING:
     from concordant.collect.serving import Links
+    from concordant.programme import Programme
 
 STAGES = {
     "model": "base model",
@@ -53,7 +55,7 @@ def demo_(args: argparse.Namespace) -> Outcome:
     folder = args.dir or Path("concordant-quick" if args.quick else "concordant-demo")
     stages = TerminalStages(STAGES)
     with running_demo(folder, QUICK if args.quick else FULL, stages) as demo:
-        table = closing_table(demo.steps)
+        table = closing_table(demo.steps, stages.seconds)
         json = {"dir": str(folder), "steps": demo.steps, "stage_seconds": stages.seconds}
         if args.then_stop:
             return Outcome(f"{table}\n\n{folder / 'report' / 'index.html'}", json)
@@ -105,26 +107,42 @@ def iterate_(args: argparse.Namespace) -> Outcome:
     done, tables = {}, []
     try:
         ensure_base(programme, database)
-        for _ in range(args.iterations):
-            number = unfinished_iteration(database)
+        for number in _numbers(programme, args.iterations, unfinished_iteration(database)):
             steps = iterate(Iteration(programme, database, number, url, TerminalStages(STAGES)))
             done[str(number)] = steps
-            tables.append(f"Iteration {number}\n{closing_table(steps)}")
+            tables.append(f"Iteration {number}\n{closing_table(steps, {})}")
     finally:
         database.close()
     return Outcome("\n\n".join(tables), {"iterations": done})
 
 
-def closing_table(steps: dict[str, dict[str, Any]]) -> str:
-    """What an iteration came to, in at most 80 columns."""
-    from concordant.commands.progress import clock
+def _numbers(programme: "Programme", iterations: int, first: int) -> Iterator[int]:
+    """Numbers of the iterations to make: as many as were asked for, or what an interrupted start left of them."""
+    errand = programme.errand("iterate", {"iterations": iterations})
+    last = errand.goal()
+    if last is None or last < first:
+        last = first + iterations - 1
+    errand.keep(last)
+    yield from range(first, last + 1)
+    errand.end()
 
-    pm, policy, compared = steps["pm"], steps["policy"], steps["compare"]
+
+def closing_table(steps: dict[str, dict[str, Any]], before_it: dict[str, float]) -> str:
+    """What an iteration came to, in at most 80 columns.
+
+    Args:
+        steps: outputs of its steps by name.
+        before_it: seconds of stages that are no steps of it, such as fetching the base model; others are left out.
+    """
+    from concordant.commands.progress import clock
+    from concordant.online import by_kind
+
+    frozen, pm, policy, compared = steps["freeze"], steps["pm"], steps["policy"], steps["compare"]
     before, after = policy["before"], policy["after"]
     rows = [
         (
             "comparisons",
-            f"{steps['collect']['choices']} to learn from, {compared['choices']} old against new (scripted)",
+            f"{frozen['comparisons']} to learn from ({by_kind(frozen)}), {compared['choices']} old against new",
         ),
         (
             "preference model",
@@ -142,8 +160,10 @@ def closing_table(steps: dict[str, dict[str, Any]]) -> str:
             ("replies that end", f"{_percent(before['finished'])}  →  {_percent(after['finished'])}"),
         ]
     rows += _board_rows(steps)
-    times = [(f"  {STAGES[name]}", clock(step["seconds"])) for name, step in steps.items()]
-    times.append(("  in all", clock(sum(step["seconds"] for step in steps.values()))))
+    seconds = {name: taken for name, taken in before_it.items() if name not in steps}
+    seconds |= {name: step["seconds"] for name, step in steps.items()}
+    times = [(f"  {STAGES[name]}", clock(taken)) for name, taken in seconds.items()]
+    times.append(("  in all", clock(sum(seconds.values()))))
     lines = [f"{name:<22} {value}" for name, value in rows]
     return "\n".join(["", *lines, "time", *(f"{name:<37} {value:>7}" for name, value in times)])
 

@@ -98,11 +98,12 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
     from concordant.collect.heartbeat import Heartbeat
     from concordant.collect.room import Room
     from concordant.collect.scripted_replies import BANNER
+    from concordant.collect.serving import links
 
     return Room(
         db,
         programme.config.collect,
-        seed=programme.config.seed,
+        seed=f"{programme.config.seed}:{links(db, programme.path, '').researcher}",
         heartbeat=Heartbeat(None if args.only else programme.path / HEARTBEAT),
         report=programme.path / "report",
         banner="" if args.scripted_replies is None else BANNER,
@@ -164,17 +165,21 @@ def simulate_(args: argparse.Namespace) -> Outcome:
     if args.log is not None and not args.log.parent.is_dir():
         raise UserError(f"--log {args.log}: the folder {args.log.parent} does not exist; make it first")
     seed = programme.config.seed if args.seed is None else args.seed
+    asked = {"conversations": args.conversations, "objective": args.objective, "study": args.study, "seed": seed}
+    errand = programme.errand("simulate", asked)
+    left = errand.goal() or args.conversations
     plan = Plan(
         url=url,
-        conversations=args.conversations,
+        conversations=left,
         objectives=_objectives(args.objective),
         study=args.study,
         workers=args.concurrency,
-        taste=ScriptedTaste(seed=seed),
+        taste=ScriptedTaste(seed=seed + args.conversations - left),  # what goes on does not say the same again
         log=args.log,
     )
-    with _store(programme) as db, _progress(args.conversations) as on_progress:
+    with _store(programme) as db, _progress(left, errand.keep) as on_progress:
         report = simulate(db, programme.config.collect, plan, on_progress)
+    errand.end()
     return Outcome(
         f"{report.conversations} conversations and {report.choices} choices by scripted workers "
         f"in {report.seconds:.0f} s",
@@ -196,15 +201,22 @@ def _objectives(name: str) -> "tuple[Objective, ...]":
 
 
 @contextmanager
-def _progress(conversations: int) -> "Iterator[Callable[[int, int], None]]":
-    """A bar with the rate and the time left, on standard error."""
+def _progress(conversations: int, keep: "Callable[[int], None]") -> "Iterator[Callable[[int, int], None]]":
+    """A bar with the rate and the time left, on standard error; ``keep`` is told how many conversations are left."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("conversations"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[choices]} choices"), console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=conversations, choices=0)
-        yield lambda done, choices: bar.update(task, completed=done, choices=choices)
+
+        def told(done: int, choices: int) -> None:
+            if done > bar.tasks[task].completed:
+                keep(conversations - done)
+            bar.update(task, completed=done, choices=choices)
+
+        keep(conversations)
+        yield told
 
 
 @contextmanager

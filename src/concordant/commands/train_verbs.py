@@ -107,7 +107,7 @@ def policy_(args: argparse.Namespace) -> Outcome:
     prompts = list(dict.fromkeys(preference.prompt for preference in lessons))
     pm = PreferenceModel.load(args.pm)
     folder = fetch(args.model, cache_folder(), say=_say)
-    parents = {**_parents(args, args.model), "pm": args.pm.resolve().name}
+    parents = {**_parents(args, args.model), "pm": _pm_id(args.pm)}
     run = Run.begin(args.out, "policy", config.model_dump(mode="json"), parents)
     if not run.finished:
         with progress("training") as watch:
@@ -175,6 +175,18 @@ def _parents(args: argparse.Namespace, model: str) -> dict[str, str]:
     parents = {"data": names, "objective": args.objective or "any", "limit": str(args.limit), "base": model}
     fraction = getattr(args, "test_fraction", None)  # with another share, other openings were trained on
     return parents if fraction is None else {**parents, "test_fraction": str(fraction)}
+
+
+def _pm_id(folder: Path) -> str:
+    """Name and content of a preference model: another one of the same name is another parent."""
+    import hashlib
+
+    weights = folder / "model" / "model.safetensors"
+    weights = weights if weights.exists() else folder / "model.safetensors"
+    if not weights.exists():
+        return folder.resolve().name
+    with weights.open("rb") as file:
+        return f"{folder.resolve().name}@{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
 
 
 def _say(line: str) -> None:

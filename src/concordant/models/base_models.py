@@ -115,11 +115,13 @@ def _hub_answers(hub_id: str) -> bool:
     """Whether the hub can be reached and has this model; asks once, and briefly."""
     import httpx
     from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers
 
     if constants.HF_HUB_OFFLINE:
         return False
-    try:
-        return httpx.get(f"{constants.ENDPOINT}/api/models/{hub_id}", timeout=_HUB_SECONDS).status_code == 200
+    try:  # with the user's token, if there is one: the model may be private
+        address, headers = f"{constants.ENDPOINT}/api/models/{hub_id}", build_hf_headers()
+        return httpx.get(address, headers=headers, timeout=_HUB_SECONDS).status_code == 200
     except (httpx.HTTPError, httpx.InvalidURL):
         return False
 

@@ -20,7 +20,7 @@ from transformers.cache_utils import DynamicLayer
 
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.models.language_model import LanguageModel
+from concordant.models.language_model import LanguageModel, as_attention_mask
 from concordant.models.shared_rows import RowBatch, SharedRow
 from concordant.sampler import OnText, Reply
 
@@ -253,8 +253,9 @@ def _step(
     cache: Any,
 ) -> Float[Tensor, "B T D"]:
     """Hidden states of new tokens, whose keys and values join the cache (L columns after this step)."""
+    mask = as_attention_mask(model.body, attention)
     output = model.body(
-        input_ids=ids, position_ids=positions, attention_mask=attention, past_key_values=cache, use_cache=True
+        input_ids=ids, position_ids=positions, attention_mask=mask, past_key_values=cache, use_cache=True
     )
     hidden: Tensor = output.last_hidden_state
     return hidden

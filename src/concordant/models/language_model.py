@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.chat_format import ChatFormat
-from concordant.models.shared_rows import RowBatch
+from concordant.models.shared_rows import RowBatch, SharedRow
 from concordant.runs import read_json
 
 _LOGIT_ROWS = 1024
@@ -138,10 +138,26 @@ def read_folder(folder: Path, kind: Any, what: str, **settings: Any) -> tuple[An
     folder = folder.resolve()  # an adapter trained on this model keeps the path of it
     try:
         network = kind.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **settings)
-        return network, AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder} cannot be loaded as {what} ({reason}); fetch or make it again") from None
+    _check_attention(folder, network)
+    return network, tokenizer
+
+
+def _check_attention(folder: Path, network: Any) -> None:
+    """Refuse an architecture that cannot keep two replies in one row apart; scores of it would be wrong in silence."""
+    why = "it lets one reply of a row see another"
+    try:
+        if _obeys_the_mask(network):
+            return
+    except (ValueError, TypeError, RuntimeError, IndexError, AttributeError) as error:
+        why = " ".join(str(error).split())[:120]
+    raise UserError(
+        f"{folder}: models of type {network.config.model_type} do not take a 4-D attention mask ({why}); "
+        "use another base model, such as one of the Llama kind"
+    )
 
 
 def _with_adapter(network: Any, adapter: Path) -> Any:
@@ -166,12 +182,36 @@ def hidden_states(body: Any, batch: RowBatch) -> Float[Tensor, "B T D"]:
     """Last hidden states of a transformer body on packed rows."""
     output = body(
         input_ids=batch.input_ids,
-        attention_mask=batch.attention,
+        attention_mask=as_attention_mask(body, batch.attention),
         position_ids=batch.positions,
         use_cache=False,
     )
     hidden: Tensor = output.last_hidden_state
     return hidden
+
+
+def as_attention_mask(body: Any, visible: Bool[Tensor, "B 1 Q K"]) -> Tensor:
+    """(B, 1, Q, K) ``visible`` in the form that a transformers body takes.
+
+    torch's own attention ("sdpa") reads a boolean mask. That of transformers ("eager") adds the mask to the logits,
+    where True and False would be 1 and 0, and hide nothing.
+    """
+    if getattr(body.config, "_attn_implementation", "sdpa") == "sdpa":
+        return visible
+    hidden = torch.finfo(torch.float32).min
+    return torch.zeros(visible.shape, device=visible.device).masked_fill(~visible, hidden)
+
+
+_PROBE = RowBatch.pack([SharedRow([5, 6], [[7, 8], [9, 10]]), SharedRow([5, 6], [[11, 12], [9, 10]])])
+
+
+@torch.inference_mode()
+def _obeys_the_mask(network: Any) -> bool:
+    """Whether prompt and second reply are the same whatever the first reply is, as they must be behind our mask."""
+    body = getattr(network, network.base_model_prefix)
+    one, other = hidden_states(body.eval(), _PROBE)
+    unchanged = [0, 1, 4, 5]
+    return torch.allclose(one[unchanged], other[unchanged], atol=1e-3) and not torch.equal(one[3], other[3])
 
 
 def context(network: Any) -> int:
@@ -182,7 +222,8 @@ def context(network: Any) -> int:
     """
     config = network.config
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    return min(int(limit or 2**31) for limit in (getattr(config, "max_position_embeddings", None), window))
+    limits = (getattr(config, "max_position_embeddings", None), window, getattr(config, "window_size", None))
+    return min(int(limit or 2**31) for limit in limits)
 
 
 def layers(network: Any) -> list[nn.Module]:

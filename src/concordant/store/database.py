@@ -22,6 +22,8 @@ _POSTGRES_DISK_FULL = "53100"
 _MIGRATION_LOCK = 7_320_451_902
 """Any number: the key of the PostgreSQL advisory lock under which tables are migrated."""
 
+_WRITE_ALONE_LOCK = _MIGRATION_LOCK + 1
+
 
 class Database:
     """An open store. Threads may share it."""
@@ -65,6 +67,17 @@ class Database:
             ConnectionError: the database server went away.
         """
         with self._translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def write_alone(self) -> Iterator[Session]:
+        """``write``, one at a time over all processes: for what reads before it decides to add a row.
+
+        On SQLite every write is alone.
+        """
+        with self.write() as session:
+            if self.dialect == "postgresql":
+                session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITE_ALONE_LOCK})
             yield session
 
     @contextmanager

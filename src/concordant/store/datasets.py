@@ -32,6 +32,10 @@ _FORMAT = "concordant data set 1"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+class NameTaken(UserError):
+    """A data set of that name exists, with other content."""
+
+
 @dataclass(frozen=True, slots=True)
 class FrozenDataset:
     """A data set that does not change any more.
@@ -56,7 +60,8 @@ def freeze(db: Database, name: str, filter: Filter, folder: Path) -> FrozenDatas
     counted.
 
     Raises:
-        UserError: nothing matches, the name cannot be a file's, or it is taken by other content.
+        UserError: nothing matches, or the name cannot be a file's.
+        NameTaken: the name is taken by other content.
     """
     if not _NAME.fullmatch(name):
         raise UserError(f"data set name {name!r}: use letters, digits, '.', '_' and '-'")
@@ -69,7 +74,7 @@ def freeze(db: Database, name: str, filter: Filter, folder: Path) -> FrozenDatas
             raise UserError(f"data set {name!r} would be empty: no usable preference matches; collect or import some")
         known = _known(db, name)
         if known is not None and known.digest != digest:
-            raise UserError(f"data set {name!r} exists with other content ({known.digest[:12]}…); choose another name")
+            raise NameTaken(f"data set {name!r} exists with other content ({known.digest[:12]}…); choose another name")
         if known is None or not path.exists():
             _join({"name": name, "digest": digest, "filter": filter.to_json()} | tally.to_json(), rows, path)
     if known is None:
@@ -108,17 +113,7 @@ def datasets(db: Database) -> list[FrozenDataset]:
     """All frozen data sets, oldest first."""
     with db.read() as session:
         rows = session.scalars(select(DatasetRow).order_by(DatasetRow.created, DatasetRow.name))
-        return [_dataset(row) for row in rows]
-
-
-def find_dataset(db: Database, name: str) -> FrozenDataset | None:
-    """The frozen data set of that name; None if there is none, or its file is gone."""
-    row = _known(db, name)
-    return _dataset(row) if row is not None and Path(row.path).exists() else None
-
-
-def _dataset(row: DatasetRow) -> FrozenDataset:
-    return FrozenDataset(row.name, row.digest, Path(row.path), row.counts)
+        return [FrozenDataset(row.name, row.digest, Path(row.path), row.counts) for row in rows]
 
 
 def _known(db: Database, name: str) -> DatasetRow | None:

@@ -57,7 +57,7 @@ def import_files(db: Database, files: Iterable[Path], objective: Objective, tran
 
 def _import(db: Database, path: Path, content: HHFile, objective: Objective, tranche: Tranche) -> FileReport:
     report = FileReport(path.name, content.rows, len(content.preferences), dict(content.dropped), already=False)
-    with db.write() as session:
+    with db.write_alone() as session:
         known = session.scalar(select(ImportRow).where(ImportRow.digest == content.digest))
         if known is not None:
             if (known.objective, known.tranche) != (objective.value, tranche.value):

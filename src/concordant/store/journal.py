@@ -63,7 +63,7 @@ class Journal:
                 if row.inputs != inputs:
                     raise UserError(
                         f"iteration {self._iteration}: step {name!r} was finished with other inputs "
-                        f"({_difference(row.inputs, inputs)}); begin the next iteration instead"
+                        f"({_difference(row.inputs, inputs)}); set that back until the iteration has ended"
                     )
                 assert row.outputs is not None
                 return row.outputs
@@ -165,12 +165,13 @@ def last_iteration(db: Database) -> int:
 
 def _alive(lease: LeaseRow) -> bool:
     """Whether the holder may still be at work. On our own machine we can look; elsewhere only its heartbeat tells."""
-    if lease.host == socket.gethostname() and not _process_exists(lease.process):
+    if lease.host == socket.gethostname() and not process_exists(lease.process):
         return False
     return utc_now() - lease.heartbeat < timedelta(seconds=LEASE_SECONDS)
 
 
-def _process_exists(process: int) -> bool:
+def process_exists(process: int) -> bool:
+    """Whether a process of this machine lives."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -172,10 +172,6 @@ def _places(session: Session) -> dict[str, int]:
     return {comparison_id: place for place, comparison_id in enumerate(dict.fromkeys(waiting))}
 
 
-def _shown(reply: ReplyRow, label: str) -> ShownReply:
-    return ShownReply(label, ReplyStatus(reply.status), reply.text)
-
-
 def _summary(talk: TalkRow, worker: WorkerRow, choices: int, opening: str | None) -> TalkSummary:
     return TalkSummary(
         id=talk.id,

@@ -54,7 +54,7 @@ COLUMNS: dict[str, tuple[Any, str]] = {
     for side in ("a", "b")
     for name, kind, meaning in (
         ("snapshot", pa.string(), "id of who wrote reply"),
-        ("seed", pa.int64(), "with which it was sampled: reply"),
+        ("seed", pa.int64(), "its part in the seed of the batch it was sampled in: reply"),
         ("tokens", pa.int32(), "how many were sampled for reply"),
         ("finished", pa.bool_(), "whether the model ended its turn by itself: reply"),
         ("score", pa.float64(), "by the preference model that picked it: reply"),

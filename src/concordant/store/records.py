@@ -29,7 +29,7 @@ class Written:
 
     Attributes:
         snapshot_id: who wrote it; its label is in ``Preference.models``.
-        seed: with which it was sampled.
+        seed: its part in the seed of the batch that it was sampled in (``collect/generator.py``: ``batch_seed``).
         tokens: how many were sampled.
         finished: whether the model ended its turn by itself.
         score: by the preference model, for a best-of-k reply.

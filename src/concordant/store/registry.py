@@ -84,7 +84,7 @@ def add_snapshot(
     """
     if set(spec) != _SPEC_KEYS[kind]:
         raise UserError(f"snapshot {label!r}: spec has keys {sorted(spec)}; {kind} needs {sorted(_SPEC_KEYS[kind])}")
-    with db.write() as session:
+    with db.write_alone() as session:
         row = session.scalar(select(SnapshotRow).where(SnapshotRow.label == label))
         if row is None:
             if kind is SnapshotKind.BEST_OF_K and session.get(SnapshotRow, spec["of"]) is None:
@@ -125,7 +125,7 @@ def deploy(db: Database, snapshot_id: str, weight: float, objective: Objective |
     """
     if not weight > 0:
         raise UserError(f"the weight of a deployment is {weight!r}; it must be above 0 (retire it to stop it)")
-    with db.write() as session:
+    with db.write_alone() as session:
         found = _find(session, snapshot_id)
         wanted = None if objective is None else objective.value
         same = session.scalar(_active().where(DeploymentRow.snapshot_id == found.id, DeploymentRow.objective == wanted))
@@ -145,7 +145,7 @@ def retire(db: Database, deployment_id: str) -> None:
     Raises:
         UserError: there is no such deployment.
     """
-    with db.write() as session:
+    with db.write_alone() as session:
         row = session.get(DeploymentRow, deployment_id)
         if row is None:
             raise UserError(f"there is no deployment {deployment_id!r}")
@@ -171,7 +171,7 @@ def record_run(db: Database, name: str, kind: str, path: str, parents: Mapping[s
         UserError: the name is taken by a run with another path, parents or result.
     """
     asked = (kind, path, dict(parents), dict(result))
-    with db.write() as session:
+    with db.write_alone() as session:
         row = session.get(RunRow, name)
         if row is None:
             session.add(RunRow(name=name, kind=kind, path=path, parents=asked[2], result=asked[3]))
