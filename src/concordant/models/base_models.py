@@ -114,13 +114,13 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 def _hub_answers(hub_id: str) -> bool:
     """Whether the hub can be reached and has this model; asks once, and briefly."""
     import httpx
-    from huggingface_hub import constants
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub import constants, get_token
 
     if constants.HF_HUB_OFFLINE:
         return False
     try:  # with the user's token, if there is one: the model may be private
-        address, headers = f"{constants.ENDPOINT}/api/models/{hub_id}", build_hf_headers()
+        address, token = f"{constants.ENDPOINT}/api/models/{hub_id}", get_token()
+        headers = {"authorization": f"Bearer {token}"} if token else {}
         return httpx.get(address, headers=headers, timeout=_HUB_SECONDS).status_code == 200
     except (httpx.HTTPError, httpx.InvalidURL):
         return False
