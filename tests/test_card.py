@@ -10,6 +10,7 @@ import torch
 from concordant.config import PreferenceModelConfig
 from concordant.conversation import Conversation
 from concordant.evaluate.run_material import save_evaluation
+from concordant.models.card import write_card
 from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Json, Run
 from concordant.train.pm import train_pm
@@ -109,7 +110,7 @@ def test_what_the_card_says(run: Run) -> None:
 def test_a_card_names_no_folder_of_this_machine(run: Run) -> None:
     """Not the base model's, though the config and the parents have it."""
     base = Path(run.head["config"]["model"])
-    assert f"| `model` | {base.name} |" in card_of(run) and f"| base | {base.name} |" in card_of(run)
+    assert f"| base | {base.name} |" in card_of(run) and "`model`" not in card_of(run)
     assert str(base.parent) not in card_of(run) and str(run.path.parent) not in card_of(run)
 
 
@@ -124,6 +125,18 @@ def test_a_measurement_is_added(toy: ToyModels, tmp_path: Path) -> None:
     assert "say nothing" not in card
     save_evaluation(run, EVALUATION | {"collapsed": True})
     assert "these numbers say nothing" in card_of(run)
+
+
+def test_a_run_of_a_programme(toy: ToyModels, tmp_path: Path) -> None:
+    """Its data set and its base model are its parents; the config's own base model was not used."""
+    run = Run.begin(
+        tmp_path / "pm", "pm", {"model": "org/other", "seed": 3}, {"dataset": "spring@12ab", "base": "smollm2-135m"}
+    )
+    run.save_model(PreferenceModel.from_language_model(toy.chat, seed=0).save)
+    write_card(run, {"comparisons": 1, "dropped": {}})
+    card = card_of(run)
+    assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct" in card and "org/other" not in card
+    assert "from `spring@12ab`" in card and "Objective" not in card and "| `seed` | 3 |" in card
 
 
 @pytest.mark.parametrize(
@@ -141,8 +154,6 @@ def test_a_measurement_is_added(toy: ToyModels, tmp_path: Path) -> None:
     ],
 )
 def test_base_models(base: str, front: str, words: str, toy: ToyModels, tmp_path: Path) -> None:
-    from concordant.models.card import write_card
-
     run = Run.begin(tmp_path / "pm", "pm", {"model": base}, {"data": "a@1, b@2"})
     run.save_model(PreferenceModel.from_language_model(toy.chat, seed=0).save)
     write_card(run, {"comparisons": 1200, "dropped": {}, "worker_kinds": {"scripted": 1000, "person": 200}})

@@ -94,7 +94,7 @@ def test_a_mask_that_is_ignored(toy: ToyModels) -> None:
     """Padding on the left is seen by what comes after it; the second reply sees the first."""
 
     def no_mask(forward: Any, **named: Any) -> Any:
-        return forward(**(named | {"attention_mask": None}))
+        return forward(**(named | {"attention_mask": torch.ones_like(named["input_ids"])}))
 
     for model in (scorer(toy), LanguageModel.load(toy.chat)):
         verdicts = statuses(found(broken(model, no_mask)))

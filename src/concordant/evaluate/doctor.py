@@ -6,9 +6,9 @@ of Concordant does, by packed rows, and by plain transformers, one reply a row w
 Left out: whether the model is any good (``accuracy.py``), and what concerns training (``train/``).
 """
 
-import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -40,6 +40,8 @@ ratio by half of PPO's clip."""
 
 _EXTRA = 9
 """Columns of padding, or tokens, put beside the longest row."""
+_LONGEST = 640
+"""Most tokens in a row: only a tokenizer of bytes needs more for the longest conversation, which it then leaves out."""
 _PLAIN_ROWS = 4
 
 
@@ -73,7 +75,7 @@ class Patient:
         return "score" if self.scores else "log-probability"
 
     @torch.inference_mode()
-    def own(self, cases: Sequence[Case]) -> list[Float[Tensor, " N"]]:
+    def own(self, cases: Sequence[Case]) -> list[Float[Tensor, " _"]]:
         """Numbers of every reply, cases first, by the model's own packed rows, all in one batch.
 
         A preference model has one number a reply, a causal LM one for each of its N tokens.
@@ -90,7 +92,7 @@ class Patient:
         return list(torch.split(logprobs, [len(reply) for row in rows for reply in row.replies]))
 
     @cached_property
-    def one_by_one(self) -> list[Float[Tensor, " N"]]:
+    def one_by_one(self) -> list[Float[Tensor, " _"]]:
         """``own``, a batch for each case."""
         return [values for case in self.cases for values in self.own([case])]
 
@@ -101,13 +103,18 @@ class Patient:
         return [SharedRow(row.prompt, [reply]) for row in shared for reply in row.replies]
 
     @cached_property
-    def alone(self) -> list[Float[Tensor, " N"]]:
-        """Numbers of every reply by plain transformers, a row at a time, without padding."""
-        return [self.read(self.states([row])[0], row) for row in self.rows]
+    def states_alone(self) -> list[Float[Tensor, "_ D"]]:
+        """Hidden states by plain transformers, a row at a time, without padding."""
+        return [self.states([row])[0] for row in self.rows]
+
+    @cached_property
+    def alone(self) -> list[Float[Tensor, " _"]]:
+        """Numbers of every reply from ``states_alone``."""
+        return [self.read(states, row) for states, row in zip(self.states_alone, self.rows, strict=True)]
 
     def states(
         self, rows: Sequence[SharedRow], side: str = "right", extra: int = 0, after: Sequence[int] = ()
-    ) -> list[Float[Tensor, "T D"]]:
+    ) -> list[Float[Tensor, "_ D"]]:
         """Hidden states of rows by plain transformers, those of the padding left out.
 
         Args:
@@ -118,19 +125,19 @@ class Patient:
         """
         body = getattr(self.network, self.network.base_model_prefix)
         tokens = [[*row.prompt, *row.replies[0], *after] for row in rows]
-        width = max(map(len, tokens)) + extra
         found: list[Tensor] = []
         for start in range(0, len(tokens), _PLAIN_ROWS):
             part = tokens[start : start + _PLAIN_ROWS]
-            ids, mask = self.padded(part, width, side)
+            ids, mask = self.padded(part, side, extra)
             positions = {"position_ids": (mask.cumsum(1) - 1).clamp(min=0)} if side == "left" else {}
             with torch.inference_mode():
                 hidden = body(input_ids=ids, attention_mask=mask, use_cache=False, **positions).last_hidden_state
             found += [hidden[number, mask[number].bool()] for number in range(len(part))]
         return found
 
-    def padded(self, rows: Sequence[Sequence[int]], width: int, side: str) -> tuple[Tensor, Tensor]:
-        """(tokens, mask) of rows side by side, as a tokenizer pads them."""
+    def padded(self, rows: Sequence[Sequence[int]], side: str, extra: int) -> tuple[Tensor, Tensor]:
+        """(tokens, mask) of rows side by side, as a tokenizer pads them, ``extra`` columns wider than the longest."""
+        width = max(map(len, rows)) + extra
         padding = self.model.format.tokenizer.pad_token_id
         if padding is None:
             padding = self.network.config.pad_token_id or 0
@@ -198,7 +205,7 @@ def _fits(model: PreferenceModel | LanguageModel, case: Case) -> bool:
     """Whether a case goes into the context uncut, with room for padding beside it."""
     prompt = len(model.format.prompt(case.prompt))
     reply = max(len(model.format.reply(reply)) for reply in case.replies) + 1
-    room = context(model.classifier if isinstance(model, PreferenceModel) else model.causal) - _EXTRA
+    room = min(context(model.classifier if isinstance(model, PreferenceModel) else model.causal) - _EXTRA, _LONGEST)
     return prompt + reply <= (min(room, model.max_tokens) if isinstance(model, PreferenceModel) else room)
 
 
@@ -265,7 +272,7 @@ def check_score_position(patient: Patient) -> Verdict:
     tokens = [[*row.prompt, *row.replies[0]] for row in patient.rows]
     if any(row.count(end) != 1 or row[-1] != end for row in tokens):
         return Verdict(name, "wrong", f"rows do not end with {END_OF_CONTEXT}, or hold it twice")
-    before = [patient.read(patient.states([row])[0], row, back=1) for row in patient.rows]
+    before = [patient.read(states, row, back=1) for states, row in zip(patient.states_alone, patient.rows, strict=True)]
     moved = _difference(before, patient.alone)
     if not moved > patient.limit:
         says = "the score is the same a token earlier: the head does not tell tokens apart"
@@ -289,10 +296,9 @@ def check_plain_transformers(patient: Patient) -> Verdict:
             name, "wrong", "config.json has no pad_token_id: transformers cannot find the end of a padded row"
         )
     tokens = [[*row.prompt, *row.replies[0]] for row in patient.rows]
-    width = max(map(len, tokens)) + _EXTRA
     found: list[Tensor] = []
     for start in range(0, len(tokens), _PLAIN_ROWS):
-        ids, mask = patient.padded(tokens[start : start + _PLAIN_ROWS], width, "right")
+        ids, mask = patient.padded(tokens[start : start + _PLAIN_ROWS], "right", _EXTRA)
         with torch.inference_mode():
             found += list(patient.network(input_ids=ids, attention_mask=mask).logits[:, :1].float())
     return within(
@@ -306,10 +312,8 @@ def check_plain_transformers(patient: Patient) -> Verdict:
 
 def check_bfloat16(patient: Patient) -> Verdict:
     """How far bfloat16 is from float32: never a fault, but worth knowing before it is used."""
-    half = copy.deepcopy(patient.network)
-    for weight in half.parameters():  # not the buffers: transformers keeps positions in float32
-        weight.data = weight.data.to(torch.bfloat16)
-    rough = Patient(replace(patient.model, network=half), patient.cases).own(patient.cases)
+    with _in_bfloat16(patient.network):
+        rough = patient.own(patient.cases)
     exact = patient.own(patient.cases)
     gaps = [
         [float(values[place].sum() - values[place + 1].sum()) for place in range(0, len(values), 2)]
@@ -326,6 +330,19 @@ def check_bfloat16(patient: Patient) -> Verdict:
         bad="warning",
     )
     return replace(verdict, counts={"pairs": len(gaps[0]), "pairs_turned": turned})
+
+
+@contextmanager
+def _in_bfloat16(network: Any) -> Iterator[None]:
+    """Within it the weights are rounded to bfloat16. Not the buffers: transformers keeps positions in float32."""
+    exact = {weight: weight.data for weight in network.parameters()}
+    try:
+        for weight, values in exact.items():
+            weight.data = values.to(torch.bfloat16)
+        yield
+    finally:
+        for weight, values in exact.items():
+            weight.data = values
 
 
 def _difference(some: Sequence[Tensor], others: Sequence[Tensor]) -> float:

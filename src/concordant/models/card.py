@@ -50,8 +50,8 @@ rows = [torch.tensor(tokens(prompt) + tokens({reply}) + tokens("{end}<|end_of_co
 ids = pad_sequence(rows, batch_first=True, padding_value=model.config.pad_token_id)
 mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
 with torch.inference_mode():
-    scores = model(input_ids=ids, attention_mask=mask).logits[:, 0].tolist()
-print("the first is preferred with probability", 1 / (1 + 2.718281828 ** (scores[1] - scores[0])))"""
+    scores = model(input_ids=ids, attention_mask=mask).logits[:, 0]
+print("the first is preferred with probability", torch.sigmoid(scores[0] - scores[1]).item())"""
 
 _TEMPLATE_PROMPT = """turns = [{"role": "user", "content": "How long do I boil an egg?"}]
 prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)"""
@@ -71,7 +71,8 @@ def write_card(run: Run, result: Json, evaluation: Json | None = None) -> None:
     format = ChatFormat(AutoTokenizer.from_pretrained(run.model))
     context = int(read_json(run.model / "config.json").get("concordant_max_tokens", 1024))
     head = run.head
-    base = str(head["config"].get("model", head["parents"].get("base", "unknown")))
+    # Not the config's: within a programme the first snapshot stands in for it.
+    base = str(head["parents"].get("base") or head["config"].get("model", "unknown"))
     parts = [
         _front_matter(base),
         f"# {run.name}: a preference model",
@@ -143,12 +144,13 @@ def _without_folders(value: Any) -> str:
 
 
 def _data(parents: Json, result: Json) -> str:
-    used = int(result["comparisons"])
+    used = f"{result['comparisons']:,}" if "comparisons" in result else "An unrecorded number of"
+    data = str(parents.get("data") or parents.get("dataset", "unknown"))
     lines = [
-        f"{used:,} comparisons (two replies to one prompt, and which of them is better) from "
-        f"{_listed(str(parents.get('data', 'unknown')))}; the digits after @ are the first of each file's SHA-256. "
-        f"Objective: {parents.get('objective', 'any')}."
+        f"{used} comparisons (two replies to one prompt, and which of them is better) from {_listed(data)}; what "
+        "follows @ begins the SHA-256 of its content."
     ]
+    lines += [f"Objective: {parents['objective']}."] if "objective" in parents else []
     kinds: Json = result.get("worker_kinds") or {}
     chose = [f"- {kinds[kind]:,} {_WHO.get(kind, f'by workers of kind {kind}')}" for kind in sorted(kinds)]
     lines += ["Who chose:\n\n" + "\n".join(chose)] if chose else []
@@ -166,7 +168,7 @@ def _listed(data: str) -> str:
 
 
 def _training(config: Json, result: Json) -> str:
-    rows = [(f"`{key}`", _without_folders(value)) for key, value in config.items()]
+    rows = [(f"`{key}`", _without_folders(value)) for key, value in config.items() if key != "model"]
     seen = [
         f"{name.replace('_', ' ')} {result[name]:.3f}" for name in ("train_loss", "train_accuracy") if name in result
     ]
