@@ -19,8 +19,13 @@ def add(verbs: Verbs) -> None:
     model: Verbs = verbs.add_parser("model", help="base models by name").add_subparsers(
         title="what", metavar="<what>", required=True
     )
-    get = model.add_parser("get", help="fetch a base model and print its folder")
-    get.add_argument("name", metavar="NAME", help="smollm2-135m, a hub id such as org/model, or a folder")
+    get = model.add_parser("get", help="fetch or make a base model and print its folder")
+    get.add_argument(
+        "name",
+        metavar="NAME",
+        help="smollm2-135m; ladder-13m | -42m | -197m | -810m | -2.7b | -13b | -52b [@SEED], the paper's sizes, "
+        "untrained; a hub id such as org/model; or a folder",
+    )
     add_json(get)
     get.set_defaults(run=get_)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from concordant.errors import UserError
 from concordant.evaluate.report import Material
+from concordant.models.card import CARD, write_card
 from concordant.runs import Json, Run, read_json, write_whole
 
 EVALUATION = "evaluation.json"
@@ -20,8 +21,10 @@ _KINDS = {"pm": "preference model", "policy": "policy"}
 
 
 def save_evaluation(run: Run, evaluation: Json) -> None:
-    """Put ``PMEvaluation.json()`` beside a run, in place of an earlier one."""
+    """Put ``PMEvaluation.json()`` beside a run, in place of an earlier one, and its numbers into the model's card."""
     write_whole(run.path / EVALUATION, json.dumps(evaluation, indent=2) + "\n")
+    if run.finished and (run.model / CARD).exists():
+        write_card(run, run.result, evaluation)
 
 
 def load_evaluation(run: Run) -> Json | None:

