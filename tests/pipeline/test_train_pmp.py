@@ -18,7 +18,7 @@ from concordant.train.pm import PMP_METRICS, model_to_train, train_pm
 from toy_lessons import good_over_bad
 from toy_model import ToyModels, make_untied
 
-VOTED = good_over_bad(150, seed=2)
+VOTED = good_over_bad(400, seed=2)
 LESSONS = good_over_bad(60)
 FAST = {"learning_rate": 5e-3, "warmup_steps": 2, "batch_size": 8}
 Train = Callable[..., Run]
@@ -45,12 +45,12 @@ def without_seconds(run: Run) -> list[dict[str, Any]]:
 
 
 def test_votes_are_learned_and_handed_on(train: Train, toy: ToyModels) -> None:
-    """GOOD and BAD come to be told apart, text becomes likelier, and the finetune begins better than from nothing."""
+    """Labels come to be told apart, text becomes likelier, and the same finetune gets further than from nothing."""
     pmp = train("pmp", toy.chat, binarised(VOTED))
     rows = pmp.metrics()
     assert all(row.keys() == PMP_METRICS.keys() for row in rows)
-    assert pmp.result["comparisons"] == 300
-    assert rows[0]["loss"] == pytest.approx(0.693, abs=0.02) and pmp.result["train_loss"] < 0.55
+    assert pmp.result["comparisons"] == 800
+    assert rows[0]["loss"] == pytest.approx(0.693, abs=0.02) and pmp.result["train_loss"] < 0.3
     assert pmp.result["train_lm_loss"] < rows[0]["lm_loss"] - 0.5
 
     model = PreferenceModel.load(pmp.path)
@@ -63,7 +63,7 @@ def test_votes_are_learned_and_handed_on(train: Train, toy: ToyModels) -> None:
     few = {"learning_rate": 2e-3}
     with_votes = train("with", pmp.path, LESSONS, kind="pm", **few)
     without = train("without", toy.chat, LESSONS, kind="pm", **few)
-    assert with_votes.result["train_loss"] < without.result["train_loss"] - 0.05
+    assert with_votes.result["train_loss"] < without.result["train_loss"] - 0.2
     assert "lm_loss" not in with_votes.metrics()[0]
 
 

@@ -55,9 +55,9 @@ PMP_METRICS = {
 }
 """The same of a run that learns from text too."""
 
-_FAR = 3 * math.log(2)
-_LONG = 20
-"""A mean loss over so many steps above three times that of a coin is no learning any more, but a divergence."""
+_COIN = math.log(2)
+_FAR, _LONG = 3.0, 20
+"""A mean loss over so many steps that is so many times where the run began, or a coin's, is a divergence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,18 @@ class _Training:
     step: int = 0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=_LONG))
     """Losses of the last steps."""
+    first: float | None = None
+    """Loss before the first step. One that was pretrained may begin far above a coin, where it is sure and wrong."""
     saved_at: float = field(default_factory=time.monotonic)
 
     @property
     def weights(self) -> list[nn.Parameter]:
         return [weight for weight in self.model.network.parameters() if weight.requires_grad]
+
+    @property
+    def limit(self) -> float:
+        """Losses above it are far from learning."""
+        return _FAR * max(_COIN, self.first or 0.0)
 
 
 def model_to_train(folder: Path, config: PreferenceModelConfig) -> PreferenceModel:
@@ -183,7 +190,9 @@ def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _
         restore_optimizer(optimizer, without_prefix("optimizer", saved.tensors))
         training.step = saved.values["step"]
     run.rewind(training.step)
-    training.recent.extend(row["loss"] for row in run.metrics())
+    losses = [row["loss"] for row in run.metrics()]
+    training.recent.extend(losses)
+    training.first = losses[0] if losses else None
     return training
 
 
@@ -233,17 +242,18 @@ def _gradient(training: _Training, batch: Sequence[Lesson], config: PreferenceMo
 
 
 def _stop_if_diverged(run: Run, training: _Training, metrics: dict[str, float], config: PreferenceModelConfig) -> None:
-    """Refuse to go on after a loss or gradient that is no number, or after ``_LONG`` steps of a loss that is ``_FAR``.
+    """Refuse to go on after a loss or gradient that is no number, or after ``_LONG`` steps of a loss far from learning.
 
     Raises:
         UserError: so it is; the gradient that led there has not been applied.
     """
     training.recent.append(metrics["loss"])
+    training.first = metrics["loss"] if training.first is None else training.first
     mean = sum(training.recent) / len(training.recent)
     if not all(map(math.isfinite, metrics.values())):
         said = f"the loss became {metrics['loss']} and its gradient {metrics['grad_norm']}"
-    elif len(training.recent) == _LONG and mean > _FAR:
-        said = f"the mean loss of {_LONG} steps is {mean:.2f} (a coin's is 0.69)"
+    elif len(training.recent) == _LONG and mean > training.limit:
+        said = f"the mean loss of {_LONG} steps is {mean:.2f} (it began at {training.first:.2f}; a coin's is 0.69)"
     else:
         return
     kept = "its last good checkpoint is kept" if run.checkpoint.exists() else "it had no checkpoint yet"
@@ -269,7 +279,7 @@ def _save_now_and_then(run: Run, training: _Training, loss: float, config: Prefe
     already diverged.
     """
     began = time.monotonic()
-    if training.step and loss <= _FAR and began - training.saved_at >= config.checkpoint_seconds:
+    if training.step and loss <= training.limit and began - training.saved_at >= config.checkpoint_seconds:
         tensors = prefixed("weights", trained_weights(training.model.network))
         tensors |= prefixed("optimizer", optimizer_tensors(training.optimizer))
         Checkpoint(tensors, {"step": training.step}).save(run.checkpoint)
