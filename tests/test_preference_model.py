@@ -197,7 +197,12 @@ def test_layers_computed_again_give_the_same_gradient(kind: str, lora: bool, toy
         rows = [model.row(prompt, ["yes", "no, because"]) for prompt in (ASKED, LONG)]
         batch = RowBatch.pack([row for row in rows if row is not None])
         kept: list[int] = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+
+        def count(tensor: torch.Tensor) -> torch.Tensor:
+            kept.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             scores = model.scores(batch)
         (scores[0::2] - scores[1::2]).sum().backward()  # type: ignore[no-untyped-call]
         assert not model.network.training

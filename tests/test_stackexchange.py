@@ -29,8 +29,8 @@ def answer(number: int, parent: int, score: int, body: str | None = None) -> str
 
 def dump(path: Path, *rows: str, end: str = "</posts>") -> Path:
     text = '\ufeff<?xml version="1.0" encoding="utf-8"?>\n<posts>\n' + "\n".join(rows) + f"\n{end}"
-    packed = {".gz": gzip.compress, ".bz2": bz2.compress}.get(path.suffix, bytes)
-    path.write_bytes(packed(text.encode()))
+    data = text.encode()
+    path.write_bytes({".gz": gzip.compress(data), ".bz2": bz2.compress(data)}.get(path.suffix, data))
     return path
 
 

@@ -118,9 +118,7 @@ class PreferenceModel:
         transformers' own switch works only in training mode, which would turn dropout on; here it is off always.
         """
         for layer in layers(self.classifier):
-            layer.forward = partial(  # type: ignore[method-assign]
-                checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False
-            )
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
 
     def save(self, folder: Path) -> None:
         """Write the folder (not whole: the caller moves it into place), with any LoRA merged into the weights.
