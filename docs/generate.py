@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from concordant.cli import build_parser
-from concordant.config import ProgrammeConfig, Section
+from concordant.config import PmpConfig, ProgrammeConfig, Section
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Made from the code by `make docs`; change the code, not this page. -->\n\n"
@@ -24,6 +24,8 @@ def config_page() -> str:
     for name, field in ProgrammeConfig.model_fields.items():
         if (section := _section(field)) is not None:
             sections.append((name, section, field.description or ""))
+    pretraining = "What `train pmp` takes. It is a command of its own: no section of `concordant.toml`."
+    sections.append(("pmp", PmpConfig, pretraining))
     parts = [
         "# Settings\n\nA programme's `concordant.toml` holds only what differs from these defaults. One setting can "
         "also be given on the command line, with `--set key=value`, where the verb's help names it; `train pm` and "
@@ -31,7 +33,10 @@ def config_page() -> str:
         "error. A run writes what it used, resolved, to its `config.json`.\n"
     ]
     for name, section, description in sections:
-        parts.append(f"\n## [{name}]\n\n{description}\n" if name else "\n## The programme\n")
+        title = (
+            "The programme" if not name else f"[{name}]" if name in ProgrammeConfig.model_fields else f"train {name}"
+        )
+        parts.append(f"\n## {title}\n" + (f"\n{description}\n" if description else ""))
         parts.append("\n| key | default | allowed | meaning |\n|---|---|---|---|\n")
         parts.extend(
             f"| `{key}` | `{_toml(field.default)}` | {_allowed(field)} | {field.description} |\n"
@@ -120,11 +125,12 @@ def _cell(text: str) -> str:
 
 def metrics_page() -> str:
     """Every number that a training run logs."""
-    from concordant.train.pm import PM_METRICS
+    from concordant.train.pm import PM_METRICS, PMP_METRICS
     from concordant.train.policy import POLICY_METRICS
 
     return NOTE + (
         "# Metrics\n\nWhat stands in a run's `metrics.jsonl`, one JSON object for each step.\n"
+        + _metrics("train pmp, and train pm with lm_coef > 0", PMP_METRICS)
         + _metrics("train pm", PM_METRICS)
         + _metrics("train policy", POLICY_METRICS)
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from concordant.config import PolicyConfig, PreferenceModelConfig, ProgrammeConfig, Section, load_config
+from concordant.config import PmpConfig, PolicyConfig, PreferenceModelConfig, ProgrammeConfig, Section, load_config
 from concordant.errors import UserError
 
 
@@ -33,11 +33,34 @@ def test_an_override_is_a_toml_value_or_else_a_text(override: str, key: str, val
 
 
 @pytest.mark.parametrize(
+    ("kind", "overrides", "rate"),
+    [
+        (PreferenceModelConfig, [], 2e-5),
+        (PmpConfig, [], 2e-4),
+        (PreferenceModelConfig, ["base_rate=1e-3"], 1e-5),
+        (PmpConfig, ["base_rate=1e-3", "rate_ratio=0.5"], 5e-4),
+        (PmpConfig, ["base_rate=1e-3", "learning_rate=3e-5"], 3e-5),
+    ],
+)
+def test_a_rate_is_a_share_of_the_base_rate_unless_it_is_given(
+    kind: type[PreferenceModelConfig], overrides: list[str], rate: float
+) -> None:
+    config = load_config(kind, None, overrides)
+    assert config.learning_rate == pytest.approx(rate, rel=1e-12)
+    assert kind.model_validate_json(config.model_dump_json()) == config
+    assert kind.model_fields["learning_rate"].default == kind().learning_rate
+
+
+@pytest.mark.parametrize(
     ("kind", "override", "message"),
     [
         (PolicyConfig, "update=3", r"unknown key 'update'; the keys there are updates, prompts_per_update, "),
         (ProgrammeConfig, "policy.kl=1", r"unknown key 'policy\.kl'; the keys there are updates, "),
         (ProgrammeConfig, "polcy.clip=1", r"unknown key 'polcy'; the keys there are store, model, seed, "),
+        (PreferenceModelConfig, "base_rate=fast", r"base_rate is 'fast': input should be a valid number"),
+        (PreferenceModelConfig, "rate_ratio=0", r"rate_ratio is 0: input should be greater than 0"),
+        (PreferenceModelConfig, "harmless_weight=0", r"harmless_weight is 0: input should be greater than 0"),
+        (ProgrammeConfig, "pmp.lm_coef=1", r"unknown key 'pmp'; the keys there are store, model, seed, "),
         (PolicyConfig, "clip=1.5", r"clip is 1\.5: input should be less than 1"),
         (PolicyConfig, "kl_coef=inf", r"kl_coef is inf: input should be a finite number"),
         (PolicyConfig, "gamma=nan", r"gamma is nan: "),

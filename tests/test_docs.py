@@ -7,11 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from concordant.cli import build_parser
-from concordant.config import ProgrammeConfig, Section
+from concordant.config import PmpConfig, PreferenceModelConfig, ProgrammeConfig, Section
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src/concordant"
@@ -77,10 +78,12 @@ def test_the_choices_of_the_paper_map_are_the_defaults() -> None:
     """Rows that begin with a key and a value: | `policy.clip` | `0.2` | …"""
     rows = dict(re.findall(r"^\| `([a-z_.]+)` \| `([^`]+)` \|", PAPER_MAP, re.M))
     of_the_machine = ("model", "seed", "row_tokens", "checkpoint_seconds")
-    choices = {key for key, _ in settings(ProgrammeConfig) if key.startswith(("pm.", "policy.", "sampling."))}
+    keys = [key for key, _ in (*settings(ProgrammeConfig), *settings(PmpConfig, "pmp."))]
+    inherited = {f"pmp.{key}" for key in PreferenceModelConfig.model_fields if key not in PmpConfig.__annotations__}
+    choices = {key for key in keys if key.startswith(("pm.", "pmp.", "policy.", "sampling."))} - inherited
     assert {key for key in choices if not key.endswith(of_the_machine)} - rows.keys() == set()
     for key, stated in rows.items():
-        value: object = ProgrammeConfig()
+        value: object = SimpleNamespace(**dict(ProgrammeConfig()), pmp=PmpConfig())
         for name in key.split("."):
             value = getattr(value, name)
         assert stated == str(value), f"{key} is {value}, and docs/paper-map.md says {stated}"
@@ -133,8 +136,8 @@ def settings(section: type[Section], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def test_every_setting_is_described() -> None:
-    found = dict(settings(ProgrammeConfig))
-    assert "policy.clip" in found
+    found = dict([*settings(ProgrammeConfig), *settings(PmpConfig, "pmp.")])
+    assert "policy.clip" in found and "pmp.lm_coef" in found
     assert [name for name, description in found.items() if not description or not description.endswith(".")] == []
 
 

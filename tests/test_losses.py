@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concordant.train.losses import divergence, policy_loss, preference_loss, value_loss
+from concordant.train.losses import divergence, language_loss, policy_loss, preference_loss, value_loss
 
 LOG = math.log
 NUMBERS = st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5), st.booleans()), min_size=1, max_size=12)
@@ -28,6 +28,12 @@ def test_preference_loss_is_minus_log_of_the_bradley_terry_probability(chosen: f
     assert preference_loss(one, other).item() - preference_loss(other, one).item() == pytest.approx(
         rejected - chosen, abs=1e-4
     )
+
+
+def test_language_loss_is_a_sum() -> None:
+    """−(ln ½ + ln ¼ + ln 1) = 3 ln 2, and of no tokens 0."""
+    assert language_loss(torch.tensor([LOG(0.5), LOG(0.25), 0.0])).item() == pytest.approx(3 * LOG(2))
+    assert language_loss(torch.empty(0)).item() == 0
 
 
 def test_policy_loss_clips_only_what_would_pay_too_much() -> None:

@@ -11,7 +11,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.models.preference_model import END_OF_CONTEXT, PreferenceModel
+from concordant.models.preference_model import END_OF_CONTEXT, PreferenceModel, is_preference_model
+from concordant.models.shared_rows import RowBatch
 from toy_model import CONTEXT, ToyModels, same_weights
 
 ASKED = Conversation().human("how do I bake bread")
@@ -167,3 +168,49 @@ def test_other_models_are_refused(toy: ToyModels, tmp_path: Path) -> None:
     (tmp_path / "torn/model.safetensors").write_bytes(b"torn")
     with pytest.raises(UserError, match="cannot be loaded as a preference model"):
         PreferenceModel.load(tmp_path / "torn")
+
+
+def test_a_model_that_was_trained_before_keeps_what_it_learned(toy: ToyModels, tmp_path: Path) -> None:
+    """Its score head and its token, whatever the seed; only the context is asked for anew."""
+    first = PreferenceModel.start(toy.chat, seed=0, max_tokens=77)
+    assert same_weights(first.network, PreferenceModel.from_language_model(toy.chat, seed=0).network)
+    first.save(tmp_path / "run/model")
+    (tmp_path / "run/config.json").write_text('{"kind": "pmp"}')
+    assert not is_preference_model(toy.chat) and not is_preference_model(tmp_path / "absent")
+    for folder in (tmp_path / "run", tmp_path / "run/model"):
+        assert is_preference_model(folder)
+        again = PreferenceModel.start(folder, seed=5, max_tokens=100)
+        assert same_weights(again.network, first.network)
+        assert (again.end_of_context, again.max_tokens) == (300, 100)
+    assert PreferenceModel.start(tmp_path / "run", seed=0, max_tokens=4096).max_tokens == CONTEXT
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["all weights", "LoRA"])
+@pytest.mark.parametrize("kind", ["chat", "gpt2"])
+def test_layers_computed_again_give_the_same_gradient(kind: str, lora: bool, toy: ToyModels, tmp_path: Path) -> None:
+    def gradients(recompute: bool) -> tuple[dict[str, torch.Tensor], int]:
+        model = PreferenceModel.start(getattr(toy, kind), seed=0)
+        if recompute:
+            model.recompute_layers()
+        if lora:
+            model = model.with_lora(rank=4, seed=0, frozen_layers=1)
+        rows = [model.row(prompt, ["yes", "no, because"]) for prompt in (ASKED, LONG)]
+        batch = RowBatch.pack([row for row in rows if row is not None])
+        kept: list[int] = []
+
+        def count(tensor: torch.Tensor) -> torch.Tensor:
+            kept.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            scores = model.scores(batch)
+        (scores[0::2] - scores[1::2]).sum().backward()  # type: ignore[no-untyped-call]
+        assert not model.network.training
+        model.save(tmp_path / "pm")
+        named = model.network.named_parameters()
+        return {name: weight.grad for name, weight in named if weight.grad is not None}, sum(kept)
+
+    (expected, much), (found, little) = gradients(False), gradients(True)
+    assert found.keys() == expected.keys() and little < much / 2
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-7, rtol=1e-5)

@@ -158,3 +158,55 @@ def test_a_policy_needs_a_preference_model(
     assert "holds no model" in refused(capsys, [*command, str(tmp_path / "absent")])
     assert "is no preference model" in refused(capsys, [*command, str(toy.chat)])
     assert not (tmp_path / "run").exists()
+
+
+def dump(path: Path, questions: int = 30) -> Path:
+    """A dump whose questions have three answers of 0, 1 and 7 votes."""
+    rows = [
+        f'<row Id="{number}" PostTypeId="1" Score="1" Title="how to {number}" Body="&lt;p&gt;please&lt;/p&gt;" />'
+        + "".join(
+            f'<row Id="{number + i}" PostTypeId="2" ParentId="{number}" Score="{votes}" Body="{word} {number}" />'
+            for i, (votes, word) in enumerate([(0, "bad"), (1, "fair"), (7, "good")], start=1)
+        )
+        for number in range(10, 10 * questions + 1, 10)
+    ]
+    path.write_text("<posts>" + "".join(rows) + "</posts>")
+    return path
+
+
+def test_pmp_then_pm(data: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    posts = dump(tmp_path / "Posts.xml")
+    command = ["train", "pmp", "--data", str(posts), "--model", str(toy.chat), "--out", str(tmp_path / "pmp"), *SMALL]
+    command += ["--set", "pairs_per_question=2", "--json"]
+    assert main([*command, "--limit", "50", "--test-fraction", "0.2"]) == 0
+    result = said(capsys)
+    # 30 questions with three pairs each; two of each are kept, 50 of those, and each becomes two comparisons.
+    assert result["comparisons"] + result["evaluation"]["n"] == 100 and result["evaluation"]["n"] >= 4
+    assert result["unread"] == {"pair beyond 2 of one question": 30, "pair beyond the limit": 10}
+    assert result["worker_kinds"] == {"person": result["comparisons"]} and result["train_lm_loss"] > 0
+    head = Run.open(tmp_path / "pmp").head
+    assert (head["kind"], head["config"]["lm_coef"], head["parents"]["test_fraction"]) == ("pmp", 1.0, "0.2")
+    assert head["parents"]["data"].startswith("Posts.xml@")
+    assert main([*command, "--limit", "50", "--test-fraction", "0.2"]) == 0
+    assert said(capsys) == result
+
+    pm = ["train", "pm", "--data", str(data), "--model", str(tmp_path / "pmp"), "--out", str(tmp_path / "pm"), *SMALL]
+    assert main(pm) == 0
+    assert Run.open(tmp_path / "pm").head["parents"]["base"] == str(tmp_path / "pmp")
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "pm")
+
+
+def test_pretraining_that_cannot_be_done_is_one_line(
+    data: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    posts = dump(tmp_path / "Posts.xml", 2)
+    command = ["train", "pmp", "--model", str(toy.chat), "--out", str(tmp_path / "run"), "--data"]
+    assert "data.jsonl is no XML, or is cut short" in refused(capsys, [*command, str(data)])
+    assert "absent.xml does not exist" in refused(capsys, [*command, str(tmp_path / "absent.xml")])
+    for arguments, message in (
+        (["--test-fraction", "1"], "--test-fraction 1.0 must lie between 0 and 1"),
+        (["--limit", "0"], "--limit 0 must be at least 1"),
+        (["--set", "rate_ratio=0"], "rate_ratio is 0: input should be greater than 0"),
+    ):
+        assert message in refused(capsys, [*command, str(posts), *arguments])
+    assert not (tmp_path / "run").exists()

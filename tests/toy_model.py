@@ -9,7 +9,14 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils import logging
 
 TEMPLATE = (
@@ -103,3 +110,16 @@ def same_weights(first: Any, second: Any) -> bool:
     """Whether two networks have the same weights, bit for bit."""
     one, other = first.state_dict(), second.state_dict()
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def make_untied(chat: Path, folder: Path) -> Path:
+    """The chat model with a language-model head of its own, in a folder of its own."""
+    network = LlamaForCausalLM.from_pretrained(chat)
+    config = LlamaConfig(**{**network.config.to_dict(), "tie_word_embeddings": False})
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        untied = LlamaForCausalLM(config)
+    untied.model.load_state_dict(network.model.state_dict())
+    untied.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(chat).save_pretrained(folder)
+    return folder

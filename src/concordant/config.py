@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from concordant.errors import UserError
 
@@ -21,17 +21,43 @@ class Section(BaseModel):
 
 
 class PreferenceModelConfig(Section):
-    """``train pm``: finetuning on comparisons (paper §3.1, A.2)."""
+    """``train pm``: finetuning on comparisons (paper §3.1, A.2).
 
-    model: str = Field("smollm2-135m", description="Base model: short name, hub id, or folder of a causal LM.")
+    The paper gives its rates as shares of the rate of its language models' pretraining, which it does not state. So a
+    base rate is pinned here, and the shares are the paper's; a rate that is given itself wins.
+    """
+
+    model: str = Field(
+        "smollm2-135m",
+        description="What is trained on: short name, hub id or folder of a causal LM, or a run that made a PM.",
+    )
+    base_rate: float = Field(
+        2e-3,
+        gt=0,
+        description="Pretraining rate that rates are shares of; not stated: 0.01 of it is the 2e-5 of our trials.",
+    )
+    rate_ratio: float = Field(
+        0.01, gt=0, description="Learning rate as a share of base_rate (A.2: 0.01; pretraining on votes 0.1)."
+    )
     learning_rate: float = Field(
         2e-5,
         gt=0,
-        description="Constant after warm-up, so that a learning curve is a data-scaling curve (A.2).",
+        description="Not given: rate_ratio × base_rate. Constant after warm-up, so that a learning curve is a "
+        "data-scaling curve (A.2).",
     )
     warmup_steps: int = Field(10, ge=0, description="Optimiser steps of linear warm-up.")
     batch_size: int = Field(16, ge=1, description="Comparisons in one optimiser step (Askell et al.: 32).")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay; not stated in the paper.")
+    lm_coef: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the loss on text: mean −log-likelihood of a chosen reply's token. PMP: 1, finetune: 0.",
+    )
+    harmless_weight: float = Field(
+        1.0,
+        gt=0,
+        description="λ of L_helpful + λ·L_harmless (Fig. 27): weight of a harmless comparison; a helpful one has 1.",
+    )
     max_tokens: int = Field(
         1024,
         ge=32,
@@ -39,6 +65,9 @@ class PreferenceModelConfig(Section):
     )
     row_tokens: int = Field(
         4096, ge=64, description="Most tokens in one forward pass: bounds memory, changes no gradient."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Less memory, more time, same gradient: layers are computed again in the backward pass."
     )
     lora_rank: int = Field(
         0, ge=0, description="0 trains all weights; r > 0 trains LoRA of rank r on all linear layers."
@@ -48,6 +77,34 @@ class PreferenceModelConfig(Section):
     checkpoint_seconds: float = Field(120.0, ge=0, description="Seconds between checkpoints.")
     seed: int = Field(
         0, ge=-(2**31), lt=2**31, description="Order of the comparisons and initial values of new weights."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_from_ratio(cls, values: Any) -> Any:
+        """The learning rate, where it is not given, from base rate and ratio."""
+        if not isinstance(values, dict) or "learning_rate" in values:
+            return values
+        base, ratio = (values.get(name, cls.model_fields[name].default) for name in ("base_rate", "rate_ratio"))
+        if isinstance(base, int | float) and isinstance(ratio, int | float):
+            return {**values, "learning_rate": base * ratio}
+        return values  # the field that is no number is refused by its own name
+
+
+class PmpConfig(PreferenceModelConfig):
+    """``train pmp``: preference-model pretraining on votes, before the finetune (paper §3.1, A.2)."""
+
+    rate_ratio: float = Field(0.1, gt=0, description="Learning rate as a share of base_rate (A.2: 0.1).")
+    learning_rate: float = Field(2e-4, gt=0, description="Not given: rate_ratio × base_rate. Constant after warm-up.")
+    batch_size: int = Field(32, ge=1, description="Comparisons in one optimiser step; not stated in the paper.")
+    lm_coef: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of the loss on text: mean −log-likelihood of a chosen reply's token; its size is not "
+        "stated in the paper.",
+    )
+    pairs_per_question: int = Field(
+        10, ge=1, description="Most pairs of answers to one question, so that no question outweighs all others."
     )
 
 

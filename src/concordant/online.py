@@ -46,7 +46,7 @@ from concordant.store.registry import (
     snapshot,
     snapshots,
 )
-from concordant.train.pm import train_pm
+from concordant.train.pm import model_to_train, train_pm
 from concordant.train.policy import train_policy
 
 Json = dict[str, Any]
@@ -206,8 +206,7 @@ def _pm(iteration: Iteration, frozen: Json, watch: Watch) -> Json:
     run = _begin(iteration, "pm", config.pm, {"dataset": _dataset_id(frozen), "base": _base(iteration).label})
     if not run.finished:
         base = Path(_base(iteration).spec["folder"])
-        model = PreferenceModel.from_language_model(base, config.pm.seed, config.pm.max_tokens)
-        train_pm(run, model, lessons, config.pm, watch)
+        train_pm(run, model_to_train(base, config.pm), lessons, config.pm, watch)
     if load_evaluation(run) is None:
         save_evaluation(run, evaluate_pm(PreferenceModel.load(run.path), exam, watch).json())
     _record(iteration, run)

@@ -1,4 +1,4 @@
-"""``concordant train pm | policy``: one stage by itself, from files; ``concordant iterate`` does them in turn."""
+"""``concordant train pmp | pm | policy``: one stage by itself, from files; ``concordant iterate`` does them in turn."""
 
 import argparse
 import sys
@@ -11,6 +11,7 @@ from concordant.errors import UserError
 
 if TYPE_CHECKING:
     from concordant.comparison import Preference
+    from concordant.config import PreferenceModelConfig
 
 
 def add(verbs: Verbs) -> None:
@@ -18,6 +19,7 @@ def add(verbs: Verbs) -> None:
     train: Verbs = verbs.add_parser("train", help="preference models and policies").add_subparsers(
         title="what", metavar="<what>", required=True
     )
+    _add_pmp(train)
     pm = train.add_parser("pm", help="a preference model from comparisons")
     _add_data(pm, "comparisons to learn from")
     pm.add_argument("--test", type=Path, nargs="+", metavar="FILE", help="comparisons to measure on at the end")
@@ -30,7 +32,12 @@ def add(verbs: Verbs) -> None:
     pm.add_argument(
         "--test-limit", type=int, metavar="N", help="at most N test comparisons, drawn with the config's seed"
     )
-    pm.add_argument("--model", metavar="M", help="base model: short name, hub id, or folder (default: the config's)")
+    pm.add_argument(
+        "--model",
+        metavar="M",
+        help="what to train on: short name, hub id or folder of a language model, or the run of a preference model, "
+        "such as one of 'train pmp' (default: the config's)",
+    )
     _add_run(pm, "learning_rate=1e-5")
     pm.set_defaults(run=pm_)
 
@@ -42,6 +49,27 @@ def add(verbs: Verbs) -> None:
     )
     _add_run(policy, "updates=40")
     policy.set_defaults(run=policy_)
+
+
+def _add_pmp(train: Verbs) -> None:
+    pmp = train.add_parser("pmp", help="pretrain a preference model on votes, before 'train pm --model RUN'")
+    pmp.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="Posts.xml of StackExchange dumps, plain, .gz or .bz2",
+    )
+    pmp.add_argument(
+        "--limit", type=int, metavar="N", help="at most N pairs of answers in all, drawn with the config's seed"
+    )
+    pmp.add_argument(
+        "--test-fraction", type=float, metavar="F", help="keep this share of the questions from training, to measure on"
+    )
+    pmp.add_argument("--model", metavar="M", help="base model: short name, hub id, or folder (default: the config's)")
+    _add_run(pmp, "rate_ratio=0.05")
+    pmp.set_defaults(run=pmp_)
 
 
 def _add_data(parser: argparse.ArgumentParser, what: str) -> None:
@@ -64,25 +92,55 @@ def _add_run(parser: argparse.ArgumentParser, example: str) -> None:
 
 
 def pm_(args: argparse.Namespace) -> Outcome:
+    from concordant.config import PreferenceModelConfig, load_config
+
+    config = load_config(PreferenceModelConfig, args.config, _overrides(args))
+    return _trained("pm", args, config, *_comparisons(args, config.seed))
+
+
+def pmp_(args: argparse.Namespace) -> Outcome:
+    from concordant.comparison import split_by_opening
+    from concordant.config import PmpConfig, load_config
+    from concordant.store.stackexchange import binarised, read_posts
+
+    config = load_config(PmpConfig, args.config, _overrides(args))
+    fraction = args.test_fraction
+    if fraction is not None and not 0 < fraction < 1:
+        raise UserError(f"--test-fraction {fraction} must lie between 0 and 1")
+    if args.limit is not None and args.limit < 1:
+        raise UserError(f"--limit {args.limit} must be at least 1")
+    found = read_posts(args.data, config.pairs_per_question, args.limit, config.seed)
+    lessons, exam = split_by_opening(found.preferences, fraction or 0.0, salt="exam")
+    return _trained("pmp", args, config, binarised(lessons), binarised(exam), dict(found.dropped))
+
+
+def _overrides(args: argparse.Namespace) -> list[str]:
+    return [*args.overrides, *([f"model={args.model}"] if args.model else [])]
+
+
+def _trained(
+    kind: str,
+    args: argparse.Namespace,
+    config: "PreferenceModelConfig",
+    lessons: "list[Preference]",
+    exam: "list[Preference]",
+    dropped: dict[str, int],
+) -> Outcome:
+    """A preference model's run, begun, gone on with, or finished before; then measured on the exam, if there is one."""
     from concordant.commands.evaluate_text import pm_text
     from concordant.commands.progress import progress
-    from concordant.config import PreferenceModelConfig, load_config
     from concordant.evaluate.run_material import save_evaluation
     from concordant.evaluate.scoring import evaluate_pm
     from concordant.models.base_models import cache_folder, fetch
     from concordant.models.preference_model import PreferenceModel
     from concordant.runs import Run
-    from concordant.train.pm import train_pm
+    from concordant.train.pm import model_to_train, train_pm
 
-    overrides = [*args.overrides, *([f"model={args.model}"] if args.model else [])]
-    config = load_config(PreferenceModelConfig, args.config, overrides)
-    lessons, exam, dropped = _comparisons(args, config.seed)
     folder = fetch(config.model, cache_folder(), say=_say)
-    run = Run.begin(args.out, "pm", config.model_dump(mode="json"), _parents(args, config.model))
+    run = Run.begin(args.out, kind, config.model_dump(mode="json"), _parents(args, config.model))
     if not run.finished:
-        model = PreferenceModel.from_language_model(folder, config.seed, config.max_tokens)
         with progress("training") as watch:
-            train_pm(run, model, lessons, config, watch)
+            train_pm(run, model_to_train(folder, config), lessons, config, watch)
     result: dict[str, Any] = {"run": str(run.path), **run.result, "unread": dropped}
     lines = [f"{run.result['comparisons']} comparisons in {run.result['seconds']:.0f} s"]
     if exam:
@@ -168,25 +226,29 @@ def _unseen(lessons: "Sequence[Preference]", exam: "Sequence[Preference]") -> "l
 
 
 def _parents(args: argparse.Namespace, model: str) -> dict[str, str]:
-    import hashlib
-
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in args.data]
-    names = ", ".join(f"{path.name}@{digest}" for path, digest in zip(args.data, digests, strict=True))
-    parents = {"data": names, "objective": args.objective or "any", "limit": str(args.limit), "base": model}
+    names = ", ".join(f"{path.name}@{_digest(path)}" for path in args.data)
+    parents = {
+        "data": names,
+        "objective": getattr(args, "objective", None) or "any",
+        "limit": str(args.limit),
+        "base": model,
+    }
     fraction = getattr(args, "test_fraction", None)  # with another share, other openings were trained on
     return parents if fraction is None else {**parents, "test_fraction": str(fraction)}
 
 
 def _pm_id(folder: Path) -> str:
     """Name and content of a preference model: another one of the same name is another parent."""
-    import hashlib
-
     weights = folder / "model" / "model.safetensors"
     weights = weights if weights.exists() else folder / "model.safetensors"
-    if not weights.exists():
-        return folder.resolve().name
-    with weights.open("rb") as file:
-        return f"{folder.resolve().name}@{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+    return f"{folder.resolve().name}@{_digest(weights)}" if weights.exists() else folder.resolve().name
+
+
+def _digest(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:  # a dump may be larger than memory
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def _say(line: str) -> None:

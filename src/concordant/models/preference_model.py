@@ -2,26 +2,33 @@
 
 It sees the whole conversation and scores the last reply. Its folder is that of transformers'
 ``AutoModelForSequenceClassification`` with one label. The end-of-context token is a new one, so that it can never be
-padding, end of turn, or part of a text.
+padding, end of turn, or part of a text. The loss on text of pretraining on votes needs a language-model head besides
+(``language_head.py``), which the folder never holds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.chat_format import ChatFormat
-from concordant.models.language_model import attach_lora, context, hidden_states, read_folder
+from concordant.models.language_head import attach_language_head, language_logprobs, without_language_head
+from concordant.models.language_model import attach_lora, context, hidden_states, layers, read_folder
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
+from concordant.runs import read_json
 
 END_OF_CONTEXT = "<|end_of_context|>"
 _HEAD_SCALE = 0.02
+_MAX_TOKENS_KEY = "concordant_max_tokens"
+"""Stands in the config.json of every PM that was saved here, and of nothing else."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,21 @@ class PreferenceModel:
         return cls(network.eval(), ChatFormat(tokenizer), min(max_tokens, context(network)))
 
     @classmethod
+    def start(cls, folder: Path, seed: int, max_tokens: int = 1024) -> "PreferenceModel":
+        """A PM to be trained on, from a causal LM or from a PM: that of a folder, or of the run that made it.
+
+        A PM keeps its score head and its end-of-context token, so that what it learned from votes is not lost; a
+        causal LM gets new ones (``from_language_model``).
+
+        Raises:
+            UserError: the folder holds neither.
+        """
+        if not is_preference_model(folder):
+            return cls.from_language_model(folder, seed, max_tokens)
+        model = cls.load(folder)
+        return replace(model, max_tokens=min(max_tokens, context(model.network)))
+
+    @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "PreferenceModel":
         """A trained PM from its folder, or from the folder of the run that made it.
 
@@ -63,12 +85,12 @@ class PreferenceModel:
         """
         from transformers import AutoModelForSequenceClassification
 
-        folder = folder / "model" if (folder / "model" / "config.json").exists() else folder
+        folder = _model_folder(folder)
         network, tokenizer = read_folder(folder, AutoModelForSequenceClassification, "a preference model")
         if END_OF_CONTEXT not in tokenizer.get_vocab():
             raise UserError(f"{folder} is no preference model (its tokenizer lacks {END_OF_CONTEXT}); train one first")
         network.requires_grad_(False)
-        max_tokens = getattr(network.config, "concordant_max_tokens", cls.max_tokens)
+        max_tokens = getattr(network.config, _MAX_TOKENS_KEY, cls.max_tokens)
         return cls(network.to(device).eval(), ChatFormat(tokenizer), max_tokens)
 
     def with_lora(self, rank: int, seed: int, frozen_layers: int) -> "PreferenceModel":
@@ -77,11 +99,35 @@ class PreferenceModel:
         network.get_base_model().score.requires_grad_(True)
         return PreferenceModel(network, self.format, self.max_tokens, self.row_tokens)
 
+    def learn_language(self, folder: Path) -> None:
+        """Make ``reply_logprobs`` possible: attach the head of the causal LM in ``folder`` where the PM needs one.
+
+        Raises:
+            UserError: the PM was made before, and the head that it would need was dropped then.
+        """
+        if is_preference_model(folder) and not self.classifier.config.tie_word_embeddings:
+            raise UserError(
+                f"{folder} is a preference model, and the language-model head of its base was dropped when it was "
+                "saved; set lm_coef=0, or start from the base model"
+            )
+        attach_language_head(self.classifier, folder)
+
+    def recompute_layers(self) -> None:
+        """Gradient checkpointing: keep what goes into each layer and compute the rest again in the backward pass.
+
+        transformers' own switch works only in training mode, which would turn dropout on; here it is off always.
+        """
+        for layer in layers(self.classifier):
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+
     def save(self, folder: Path) -> None:
-        """Write the folder (not whole: the caller moves it into place), with any LoRA merged into the weights."""
+        """Write the folder (not whole: the caller moves it into place), with any LoRA merged into the weights.
+
+        A language-model head is not written: it has no part in a score.
+        """
         network = self.network.merge_and_unload() if hasattr(self.network, "peft_config") else self.network
-        network.config.concordant_max_tokens = self.max_tokens
-        network.save_pretrained(folder)
+        setattr(network.config, _MAX_TOKENS_KEY, self.max_tokens)
+        network.save_pretrained(folder, state_dict=without_language_head(network))
         self.format.tokenizer.save_pretrained(folder)
 
     @property
@@ -93,10 +139,14 @@ class PreferenceModel:
     def device(self) -> torch.device:
         return torch.device(next(self.network.parameters()).device)
 
+    @property
+    def end_of_context(self) -> int:
+        """The token at which a score is read."""
+        return int(self.format.tokenizer.convert_tokens_to_ids(END_OF_CONTEXT))
+
     def row(self, prompt: Conversation, replies: Sequence[str]) -> SharedRow | None:
         """One row: the prompt once, then every reply with its end-of-context token. None if it cannot fit."""
-        end = self.format.tokenizer.convert_tokens_to_ids(END_OF_CONTEXT)
-        tokens = [[*self.format.reply(reply), end] for reply in replies]
+        tokens = [[*self.format.reply(reply), self.end_of_context] for reply in replies]
         prompt_tokens = self.format.fit(prompt, self.max_tokens - max(map(len, tokens)))
         return None if prompt_tokens is None else SharedRow(prompt_tokens, tokens)
 
@@ -104,13 +154,35 @@ class PreferenceModel:
         """Whether a reply of so many tokens to the prompt can be scored, whatever it says."""
         return self.format.fit(prompt, self.max_tokens - reply_tokens - 1) is not None
 
-    def scores(self, batch: RowBatch) -> Float[Tensor, " N"]:
-        """The score of every reply in the batch: rows first, then replies in order."""
-        classifier = self.classifier
-        hidden = hidden_states(getattr(classifier, classifier.base_model_prefix), batch)
+    def hidden(self, batch: RowBatch) -> Float[Tensor, "B T D"]:
+        """Last hidden states of packed rows."""
+        return hidden_states(getattr(self.classifier, self.classifier.base_model_prefix), batch)
+
+    def scores(self, batch: RowBatch, hidden: Float[Tensor, "B T D"] | None = None) -> Float[Tensor, " N"]:
+        """The score of every reply in the batch: rows first, then replies in order.
+
+        Args:
+            batch: packed rows.
+            hidden: their hidden states, where they were computed already.
+        """
+        hidden = self.hidden(batch) if hidden is None else hidden
         rows, columns = batch.reply_ends()
-        scores: Tensor = classifier.score(hidden[rows, columns])[:, 0].float()
+        scores: Tensor = self.classifier.score(hidden[rows, columns])[:, 0].float()
         return scores
+
+    def reply_logprobs(self, batch: RowBatch, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, " N"]:
+        """Log-probability of each token of every row's first reply, its end of turn included and its end of context
+        not; N = Σ (tokens of the first reply − 1). Logits are made for these places alone.
+
+        Args:
+            batch: packed rows.
+            hidden: their hidden states.
+        """
+        rows, columns, predictors = batch.reply_tokens()
+        tokens = batch.input_ids[rows, columns]
+        wanted = (batch.segments[rows, columns] == 1) & (tokens != self.end_of_context)
+        states = hidden[rows[wanted], predictors[wanted]]
+        return language_logprobs(self.classifier, states, tokens[wanted], self.end_of_context)
 
     def score(self, prompt: Conversation, replies: Sequence[str]) -> list[float]:
         """One score a reply (the Scorer protocol)."""
@@ -139,6 +211,16 @@ class PreferenceModel:
                 f"{prompt.turns[-1].text[:60]!r}; leave it out or train with a larger pm.max_tokens"
             )
         return row
+
+
+def is_preference_model(folder: Path) -> bool:
+    """Whether a PM stands in this folder, or in the folder of the run that made it."""
+    config = _model_folder(folder) / "config.json"
+    return config.exists() and _MAX_TOKENS_KEY in read_json(config)
+
+
+def _model_folder(folder: Path) -> Path:
+    return folder / "model" if (folder / "model" / "config.json").exists() else folder
 
 
 def _add_end_of_context(network: Any, tokenizer: Any) -> None:

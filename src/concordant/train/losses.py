@@ -1,7 +1,7 @@
 """The losses, as pure functions of tensors (paper eq. 4.2, B.1; Schulman et al. 2017, eq. 7).
 
-Notation: P pairs; R replies, L tokens of the longest reply. One mask, ``loss_mask``, True = counts. A policy loss is
-returned as a sum: divided by the number of tokens of the whole batch it is the same for any split into parts.
+Notation: P pairs; N tokens; R replies, L tokens of the longest reply. One mask, ``loss_mask``, True = counts. A loss
+over tokens is returned as a sum: divided by the number of tokens of the whole batch it is the same for any split.
 """
 
 from typing import NamedTuple
@@ -15,6 +15,11 @@ from torch.nn.functional import softplus
 def preference_loss(chosen: Float[Tensor, " P"], rejected: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
     """(P,) −log P(chosen > rejected) = log(1 + e^(r_rejected − r_chosen)), of each pair."""
     return softplus(rejected - chosen)
+
+
+def language_loss(logprobs: Float[Tensor, " N"]) -> Float[Tensor, ""]:
+    """−Σ log p of the N tokens that count: the loss on text of pretraining on votes (Askell et al. 2021)."""
+    return -logprobs.sum()
 
 
 class PolicyLoss(NamedTuple):

@@ -1,22 +1,24 @@
-"""Finetuning a preference model on comparisons (paper §3.1, A.2).
+"""Training a preference model on comparisons: the finetune, and pretraining on votes (paper §3.1, A.2, Fig. 27).
 
-Follows the paper: one epoch, constant rate after a warm-up, the end-of-context token, weakest comparisons dropped,
-every kept comparison with equal weight. Left out so far: preference-model pretraining and the language-model loss.
+Follows the paper: one epoch, constant rate after a warm-up, the end-of-context token, weakest comparisons dropped.
+Pretraining differs by its settings alone: its comparisons, its rate, and the loss on text beside the pairwise one.
+A run that diverges stops, and what stands in its checkpoint is from before. Left out: lessons from several processes.
 """
 
 import math
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 
-from concordant.comparison import Preference
+from concordant.comparison import Objective, Preference
 from concordant.config import PreferenceModelConfig
 from concordant.errors import UserError
 from concordant.models.card import write_card
@@ -33,12 +35,13 @@ from concordant.models.language_model import layers
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
 from concordant.runs import Run, Watch
-from concordant.train.losses import preference_loss
+from concordant.train.losses import language_loss, preference_loss
 
 PM_METRICS = {
     "step": "optimiser steps so far",
     "comparisons": "comparisons seen so far",
-    "loss": "mean −log P(chosen > rejected) of the step's comparisons, before the step (ln 2 ≈ 0.693 is a coin)",
+    "loss": "mean −log P(chosen > rejected) of the step's comparisons, before the step (ln 2 ≈ 0.693 is a coin); "
+    "every comparison counts alike, whatever its weight in training",
     "accuracy": "share of the step's comparisons whose chosen reply scores higher, before the step; ties count ½",
     "score_gap": "mean score of chosen minus rejected",
     "learning_rate": "of this step",
@@ -46,6 +49,29 @@ PM_METRICS = {
     "seconds": "wall-clock seconds of this step",
 }
 """Every key of a PM run's metrics.jsonl, with its meaning."""
+
+PMP_METRICS = {
+    **PM_METRICS,
+    "lm_loss": "where lm_coef > 0: mean −log-likelihood of a token of the step's chosen replies, before the step",
+}
+"""The same of a run that learns from text too."""
+
+_COIN = math.log(2)
+_FAR, _LONG = 3.0, 20
+"""A mean loss over so many steps that is so many times where the run began, or a coin's, is a divergence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One comparison to learn from.
+
+    Attributes:
+        row: the chosen reply first.
+        weight: of its pairwise loss.
+    """
+
+    row: SharedRow
+    weight: float = 1.0
 
 
 @dataclass(slots=True)
@@ -55,7 +81,32 @@ class _Training:
     model: PreferenceModel
     optimizer: AdamW
     step: int = 0
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=_LONG))
+    """Losses of the last steps."""
+    first: float | None = None
+    """Loss before the first step. One that was pretrained may begin far above a coin, where it is sure and wrong."""
     saved_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def weights(self) -> list[nn.Parameter]:
+        return [weight for weight in self.model.network.parameters() if weight.requires_grad]
+
+    @property
+    def limit(self) -> float:
+        """Losses above it are far from learning."""
+        return _FAR * max(_COIN, self.first or 0.0)
+
+
+def model_to_train(folder: Path, config: PreferenceModelConfig) -> PreferenceModel:
+    """What a run begins with: a PM from a causal LM, or one that was trained before, as ``folder`` holds.
+
+    Raises:
+        UserError: the folder holds neither, or no language-model head although the loss on text is asked for.
+    """
+    model = PreferenceModel.start(folder, config.seed, config.max_tokens)
+    if config.lm_coef:
+        model.learn_language(folder)
+    return model
 
 
 def train_pm(
@@ -65,7 +116,7 @@ def train_pm(
 
     Args:
         run: the run's folder; an unfinished one is gone on with from its last checkpoint.
-        model: an untrained PM.
+        model: as ``model_to_train`` makes it.
         preferences: comparisons; those that teach nothing are dropped and counted.
         config: rates, batch, what is trained.
         watch: told of progress.
@@ -74,35 +125,37 @@ def train_pm(
         The run's result: comparisons used, what was dropped, mean loss and accuracy over the last quarter.
 
     Raises:
-        UserError: nothing usable among the comparisons, or the loss became infinite.
+        UserError: nothing usable among the comparisons, or the run diverged.
     """
-    rows, dropped, kinds = comparison_rows(model, preferences)
-    if not rows:
+    lessons, dropped, kinds = comparison_lessons(model, preferences, config.harmless_weight)
+    if not lessons:
         raise UserError(f"none of the {len(preferences)} comparisons can be used ({_counts(dropped)}); collect more")
-    random.Random(f"order:{config.seed}").shuffle(rows)
+    random.Random(f"order:{config.seed}").shuffle(lessons)
     with run.alone():
         training = _begin(run, model, config)
-        steps = -(-len(rows) // config.batch_size)
+        steps = -(-len(lessons) // config.batch_size)
         watch(training.step, steps, "")
         while training.step < steps:
             began = time.monotonic()
-            batch = rows[training.step * config.batch_size :][: config.batch_size]
+            batch = lessons[training.step * config.batch_size :][: config.batch_size]
+            metrics = _gradient(training, batch, config)
+            _stop_if_diverged(run, training, metrics, config)
+            began += _save_now_and_then(run, training, metrics["loss"], config)
             rate = config.learning_rate * min(1.0, (training.step + 1) / max(1, config.warmup_steps))
-            metrics = _update(training, batch, rate, config)
-            training.step += 1
-            seen = min(len(rows), training.step * config.batch_size)
-            run.log({"step": training.step, "comparisons": seen, **metrics, "seconds": time.monotonic() - began})
+            _step(training, rate)
+            seen = min(len(lessons), training.step * config.batch_size)
+            spent = time.monotonic() - began
+            run.log({"step": training.step, "comparisons": seen, **metrics, "learning_rate": rate, "seconds": spent})
             watch(training.step, steps, f"loss {metrics['loss']:.3f}")
-            _save_now_and_then(run, training, config)
-        data = {"comparisons": len(rows), "dropped": dict(dropped), "worker_kinds": dict(kinds)}
+        data = {"comparisons": len(lessons), "dropped": dict(dropped), "worker_kinds": dict(kinds)}
         return _finish(run, training, data)
 
 
-def comparison_rows(
-    model: PreferenceModel, preferences: Sequence[Preference]
-) -> tuple[list[SharedRow], Counter[str], Counter[str]]:
-    """(rows with the chosen reply first, dropped comparisons by reason, used ones by the kind of worker)."""
-    rows: list[SharedRow] = []
+def comparison_lessons(
+    model: PreferenceModel, preferences: Sequence[Preference], harmless_weight: float
+) -> tuple[list[Lesson], Counter[str], Counter[str]]:
+    """(lessons, dropped comparisons by reason, used ones by the kind of worker)."""
+    lessons: list[Lesson] = []
     dropped: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     for preference in preferences:
@@ -111,9 +164,9 @@ def comparison_rows(
         if row is None:
             dropped[flaw or "longer than the context"] += 1
         else:
-            rows.append(row)
+            lessons.append(Lesson(row, harmless_weight if preference.objective is Objective.HARMLESS else 1.0))
             kinds[preference.worker_kind or "unknown"] += 1
-    return rows, dropped, kinds
+    return lessons, dropped, kinds
 
 
 def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _Training:
@@ -123,6 +176,8 @@ def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _
             f"pm.frozen_layers is {config.frozen_layers}, and the model has {len(layers(model.classifier))} layers; "
             "leave at least one to be trained"
         )
+    if config.gradient_checkpointing:
+        model.recompute_layers()
     if config.lora_rank:
         model = model.with_lora(config.lora_rank, config.seed, config.frozen_layers)
     else:
@@ -136,6 +191,9 @@ def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _
         restore_optimizer(optimizer, without_prefix("optimizer", saved.tensors))
         training.step = saved.values["step"]
     run.rewind(training.step)
+    losses = [row["loss"] for row in run.metrics()]
+    training.recent.extend(losses)
+    training.first = losses[0] if losses else None
     return training
 
 
@@ -148,48 +206,86 @@ def _freeze_lower(model: PreferenceModel, frozen_layers: int) -> None:
             part.requires_grad_(False)
 
 
-def _update(
-    training: _Training, batch: Sequence[SharedRow], rate: float, config: PreferenceModelConfig
-) -> dict[str, float]:
-    """One optimiser step. The gradient is that of the batch's mean loss, in however many passes it is computed."""
-    model, optimizer = training.model, training.optimizer
-    loss_sum = correct = gap_sum = 0.0
-    for group in within_budget(batch, config.row_tokens):
-        scores = model.scores(RowBatch.pack([batch[index] for index in group], model.device))
+def _gradient(training: _Training, batch: Sequence[Lesson], config: PreferenceModelConfig) -> dict[str, float]:
+    """Leave the clipped gradient of the batch's loss in the weights; it is the same in however many passes.
+
+    The loss is Σ weight · pairwise loss / comparisons + lm_coef · Σ −log p / tokens, over the whole batch. The first
+    is divided by the number of comparisons and not by the sum of their weights: with another λ the helpful ones pull as
+    they did (Fig. 27 adds λ·L_harmless to an L_helpful that stays), and with λ = 1 it is the plain mean.
+    """
+    model = training.model
+    tokens = sum(len(lesson.row.replies[0]) - 1 for lesson in batch)  # all but the end-of-context token
+    loss_sum = correct = gap_sum = text_sum = 0.0
+    for group in within_budget([lesson.row for lesson in batch], config.row_tokens):
+        packed = RowBatch.pack([batch[index].row for index in group], model.device)
+        hidden = model.hidden(packed)
+        scores = model.scores(packed, hidden)
         chosen, rejected = scores[0::2], scores[1::2]
-        loss = preference_loss(chosen, rejected).sum()
-        (loss / len(batch)).backward()  # type: ignore[no-untyped-call]
+        losses = preference_loss(chosen, rejected)
+        loss: Tensor = (losses * losses.new_tensor([batch[index].weight for index in group])).sum() / len(batch)
+        if config.lm_coef:
+            text = language_loss(model.reply_logprobs(packed, hidden))
+            loss = loss + config.lm_coef * text / tokens
+            text_sum += text.item()
+        loss.backward()  # type: ignore[no-untyped-call]
         gap = (chosen - rejected).detach()
-        loss_sum += loss.item()
+        loss_sum += losses.sum().item()
         gap_sum += gap.sum().item()
         correct += ((gap > 0).float() + 0.5 * (gap == 0).float()).sum().item()
-    norm = torch.nn.utils.clip_grad_norm_(
-        [weight for weight in model.network.parameters() if weight.requires_grad], config.gradient_clip
-    ).item()
-    if not math.isfinite(loss_sum) or not math.isfinite(norm):
-        raise UserError(
-            f"the loss became {loss_sum} and its gradient {norm} at step {training.step + 1}; the last checkpoint is "
-            f"kept; lower pm.learning_rate (now {config.learning_rate})"
-        )
-    for settings in optimizer.param_groups:
-        settings["lr"] = rate
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    norm = torch.nn.utils.clip_grad_norm_(training.weights, config.gradient_clip).item()
     return {
         "loss": loss_sum / len(batch),
+        **({"lm_loss": text_sum / tokens} if config.lm_coef else {}),
         "accuracy": correct / len(batch),
         "score_gap": gap_sum / len(batch),
-        "learning_rate": rate,
         "grad_norm": norm,
     }
 
 
-def _save_now_and_then(run: Run, training: _Training, config: PreferenceModelConfig) -> None:
-    if time.monotonic() - training.saved_at >= config.checkpoint_seconds:
+def _stop_if_diverged(run: Run, training: _Training, metrics: dict[str, float], config: PreferenceModelConfig) -> None:
+    """Refuse to go on after a loss or gradient that is no number, or after ``_LONG`` steps of a loss far from learning.
+
+    Raises:
+        UserError: so it is; the gradient that led there has not been applied.
+    """
+    training.recent.append(metrics["loss"])
+    training.first = metrics["loss"] if training.first is None else training.first
+    mean = sum(training.recent) / len(training.recent)
+    if not all(map(math.isfinite, metrics.values())):
+        said = f"the loss became {metrics['loss']} and its gradient {metrics['grad_norm']}"
+    elif len(training.recent) == _LONG and mean > training.limit:
+        said = f"the mean loss of {_LONG} steps is {mean:.2f} (it began at {training.first:.2f}; a coin's is 0.69)"
+    else:
+        return
+    kept = "its last good checkpoint is kept" if run.checkpoint.exists() else "it had no checkpoint yet"
+    raise UserError(
+        f"{said} at step {training.step + 1}: the run diverged; {kept}; begin another one with a lower learning_rate "
+        f"(now {config.learning_rate})"
+    )
+
+
+def _step(training: _Training, rate: float) -> None:
+    """Apply the gradient."""
+    for settings in training.optimizer.param_groups:
+        settings["lr"] = rate
+    training.optimizer.step()
+    training.optimizer.zero_grad(set_to_none=True)
+    training.step += 1
+
+
+def _save_now_and_then(run: Run, training: _Training, loss: float, config: PreferenceModelConfig) -> float:
+    """Save the weights as they were before this step, when it is time; returns the seconds it took.
+
+    It is called when a batch has shown the weights to be sound, so that a checkpoint is never one of a run that has
+    already diverged.
+    """
+    began = time.monotonic()
+    if training.step and loss <= training.limit and began - training.saved_at >= config.checkpoint_seconds:
         tensors = prefixed("weights", trained_weights(training.model.network))
         tensors |= prefixed("optimizer", optimizer_tensors(training.optimizer))
         Checkpoint(tensors, {"step": training.step}).save(run.checkpoint)
         training.saved_at = time.monotonic()
+    return time.monotonic() - began
 
 
 def _finish(run: Run, training: _Training, data: dict[str, Any]) -> dict[str, Any]:
@@ -199,8 +295,11 @@ def _finish(run: Run, training: _Training, data: dict[str, Any]) -> dict[str, An
     late = metrics[-max(1, len(metrics) // 4) :]
     result = {
         **data,
-        "train_loss": sum(row["loss"] for row in late) / len(late),
-        "train_accuracy": sum(row["accuracy"] for row in late) / len(late),
+        **{
+            f"train_{name}": sum(row[name] for row in late) / len(late)
+            for name in ("loss", "accuracy", "lm_loss")
+            if name in late[0]
+        },
         "seconds": sum(row["seconds"] for row in metrics),
     }
     write_card(run, result)
