@@ -120,6 +120,7 @@ def _cell(text: str) -> str:
 
 def metrics_page() -> str:
     """Every number that a training run logs."""
+    from concordant.evaluate.accuracy import PM_FIELDS
     from concordant.train.pm import PM_METRICS
     from concordant.train.policy import POLICY_METRICS
 
@@ -127,12 +128,17 @@ def metrics_page() -> str:
         "# Metrics\n\nWhat stands in a run's `metrics.jsonl`, one JSON object for each step.\n"
         + _metrics("train pm", PM_METRICS)
         + _metrics("train policy", POLICY_METRICS)
+        + _metrics(
+            "evaluate pm",
+            PM_FIELDS,
+            "What `evaluate pm --json` prints, and a run's folder keeps as `evaluation.json`.\n\n",
+        )
     )
 
 
-def _metrics(verb: str, meanings: Mapping[str, str]) -> str:
+def _metrics(verb: str, meanings: Mapping[str, str], about: str = "") -> str:
     rows = "".join(f"| `{name}` | {_cell(meaning)} |\n" for name, meaning in meanings.items())
-    return f"\n## {verb}\n\n| name | meaning |\n|---|---|\n{rows}"
+    return f"\n## {verb}\n\n{about}| name | meaning |\n|---|---|\n{rows}"
 
 
 def main() -> int:
