@@ -125,6 +125,7 @@ def _cell(text: str) -> str:
 
 def metrics_page() -> str:
     """Every number that a training run logs."""
+    from concordant.evaluate.accuracy import PM_FIELDS
     from concordant.train.pm import PM_METRICS, PMP_METRICS
     from concordant.train.policy import POLICY_METRICS
 
@@ -133,12 +134,17 @@ def metrics_page() -> str:
         + _metrics("train pmp, and train pm with lm_coef > 0", PMP_METRICS)
         + _metrics("train pm", PM_METRICS)
         + _metrics("train policy", POLICY_METRICS)
+        + _metrics(
+            "evaluate pm",
+            PM_FIELDS,
+            "What `evaluate pm --json` prints, and a run's folder keeps as `evaluation.json`.\n\n",
+        )
     )
 
 
-def _metrics(verb: str, meanings: Mapping[str, str]) -> str:
+def _metrics(verb: str, meanings: Mapping[str, str], about: str = "") -> str:
     rows = "".join(f"| `{name}` | {_cell(meaning)} |\n" for name, meaning in meanings.items())
-    return f"\n## {verb}\n\n| name | meaning |\n|---|---|\n{rows}"
+    return f"\n## {verb}\n\n{about}| name | meaning |\n|---|---|\n{rows}"
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from concordant.comparison import Comparison, Objective, Preference
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.evaluate.accuracy import evaluate_scores
+from concordant.evaluate.accuracy import PM_FIELDS, evaluate_scores
+from concordant.evaluate.bag_of_words import BagOfWords
 from concordant.evaluate.intervals import wilson
 
 
@@ -66,6 +68,47 @@ def test_every_field_worked_by_hand() -> None:
 def test_the_contracts_fields_are_all_there() -> None:
     result = evaluate_scores(four(), np.ones(4), np.zeros(4)).json()
     assert {"n", "accuracy", "ci95", "ties", "nll", "ece", "length_baseline", "by_turn", "by_file"} <= result.keys()
+
+
+def test_every_field_is_explained() -> None:
+    assert evaluate_scores(four(), np.ones(4), np.zeros(4)).json().keys() == PM_FIELDS.keys()
+
+
+def test_objectives_are_told_apart() -> None:
+    harmless = [replace(one, objective=Objective.HARMLESS) for one in four()[:1]]
+    result = evaluate_scores([*harmless, *four()[1:]], np.array([1.0, 0.0, 3.0, 5.0]), np.array([0.0, 1.0, 3.0, 3.0]))
+    found = {name: (part["n"], part["accuracy"]) for name, part in result.json()["by_objective"].items()}
+    assert found == {"harmless": (1, 1.0), "helpful": (3, 0.5)}
+
+
+def test_thresholds_are_of_the_comparisons_that_count() -> None:
+    preferences = [*four(), preference("five", strength=1)]
+    result = evaluate_scores(preferences, np.array([1.0, 0.0, 3.0, 5.0, 900.0]), np.array([0.0, 1.0, 3.0, 3.0, 900.0]))
+    # scores 1, 0, 3, 5, 0, 1, 3, 3: mean 2
+    assert result.by_threshold.mean == pytest.approx(2.0)
+    assert result.by_threshold.points[0].accuracy.n == 4
+    # both above the mean: the third (a tie) and the fourth
+    assert [(p.accuracy.n, p.accuracy.value) for p in result.by_threshold.points if p.sds == 0] == [(2, 0.75)]
+
+
+def test_a_bag_of_words_stands_beside_on_the_same_comparisons() -> None:
+    # "long" is worth 1: right on the first and the fourth, wrong on the second, blind on the third
+    words = BagOfWords({"long": 0}, np.array([1.0]), 30.0, 77, {"weakest strength": 3})
+    result = evaluate_scores(four(), np.array([1.0, 0.0, 3.0, 5.0]), np.array([0.0, 1.0, 4.0, 3.0]), words=words).json()
+    assert result["accuracy"] == 0.5
+    baseline = result["words_baseline"]
+    assert (baseline["n"], baseline["accuracy"], baseline["ties"]) == (4, 2.5 / 4, 0.25)
+    # −ln σ(1), −ln σ(−1), ln 2, −ln σ(1)
+    assert baseline["nll"] == pytest.approx((0.313262 + 1.313262 + 0.693147 + 0.313262) / 4, abs=1e-6)
+    assert {name: part["accuracy"] for name, part in baseline["by_file"].items()} == {"base": 0.5, "online": 1.0}
+    # differences of credit 0, 0, −½, 0; less their mean, summed by opening: 1/8, −3/8 + 1/8, 1/8
+    assert baseline["lead"] == pytest.approx(-0.125)
+    sums = [0.125, -0.25, 0.125]
+    error = math.sqrt(3 / 2 * sum(value**2 for value in sums)) / 4
+    assert baseline["lead_ci95"] == pytest.approx([-0.125 - 1.959964 * error, -0.125 + 1.959964 * error])
+    assert (baseline["trained_on"], baseline["words"], baseline["l2"]) == (77, 1, 30.0)
+    assert baseline["left_out"] == {"weakest strength": 3}
+    assert evaluate_scores(four(), np.ones(4), np.zeros(4)).json()["words_baseline"] is None
 
 
 def test_a_collapsed_model_is_half_right_and_raises_the_alarm() -> None:

@@ -53,6 +53,16 @@ def test_a_separator_inside_a_line_is_text() -> None:
     assert parsed == Conversation().human("say 'Human:'\nAssistant: is a word").assistant("Human: ok")
 
 
+@pytest.mark.parametrize("text", ["a\n\nAssistant: b\n\nHuman: c", " Human: a\n\nAssistant: b\n\nHuman: c"])
+def test_the_first_label_of_a_prompt_may_be_left_out(text: str) -> None:
+    assert Conversation.from_text(text) == Conversation().human("a").assistant("b").human("c")
+
+
+def test_a_prompt_without_labels_is_one_human_turn_and_one_may_begin_with_the_assistant() -> None:
+    assert Conversation.from_text(" How do I say 'Human:'? ") == Conversation().human("How do I say 'Human:'?")
+    assert Conversation.from_text("Assistant: a\n\nHuman: b") == Conversation().assistant("a").human("b")
+
+
 @pytest.mark.parametrize("transcript", ["", "hello", "Hello\n\nHuman: hi", "\n\nSystem: x\n\nHuman: hi", "human: hi"])
 def test_a_text_that_does_not_begin_with_a_separator_is_refused(transcript: str) -> None:
     with pytest.raises(UserError, match="not an HH transcript"):

@@ -1,7 +1,7 @@
 import re
 
 from concordant.bradley_terry import Game
-from concordant.commands.evaluate_text import calibration_text, elo_text, frontier_text, pm_text
+from concordant.commands.evaluate_text import calibration_text, elo_text, frontier_text, hhh_text, pm_text
 from concordant.evaluate.elo import board
 from concordant.evaluate.pm_figures import calibration_figure
 from concordant.evaluate.policy_figures import frontier_figure
@@ -16,6 +16,13 @@ RESULT: Json = {
     "length_baseline": {"longer_wins": 0.55, "ci95": [0.4, 0.7], "n": 12345},
     "by_turn": {"1": PART, "12": PART},
     "by_file": {"helpful-base.jsonl.gz": PART, "a-file-with-a-name-that-goes-on-and-on-for-ever.jsonl.gz": PART},
+    "by_objective": {"helpful": PART},
+    "by_threshold": {
+        "mean": -0.4,
+        "sd": 1.3,
+        "points": [{"sds": -3.0, "score": -3.9, **PART}, {"sds": 0.5, "score": 0.65, **PART, "n": 77}],
+    },
+    "words_baseline": None,
     "collapsed": False,
     "dropped": {"equal replies": 4, "'rejected' does not end on a reply": 2, "longer than the context": 1000},
     "openings": 9000,
@@ -42,6 +49,44 @@ def test_a_measurement_says_what_matters_in_80_columns() -> None:
     assert "Left out: 4 equal replies, 2" in text
     assert "ALARM" not in text
     assert "ALARM" in pm_text("pm", RESULT | {"collapsed": True})
+
+
+def test_what_stands_beside_an_accuracy_is_said_where_it_is_there() -> None:
+    text = pm_text("pm", RESULT)
+    assert "bag of words" not in text and "objective" not in text
+    assert re.search(r"\+0\.65 \(\+0\.5 sd\) +77 +65\.4 %", text)
+    words = {**PART, "lead": 0.034, "lead_ci95": [-0.01, 0.08], "trained_on": 7072}
+    more = RESULT | {"words_baseline": words, "by_objective": {"helpful": PART, "harmless": PART}}
+    text = pm_text("pm", more)
+    assert fits(text)
+    assert re.search(r"bag of words +65\.4 % +95 %: 50\.0 to 80\.0, fitted on 7,072", text)
+    assert re.search(r"ahead of words +\+3\.4 points \(-1\.0 to \+8\.0\)", text)
+    assert re.search(r"harmless +12,345 +65\.4 %", text)
+
+
+def test_the_hhh_evaluation_names_its_categories_and_its_worst() -> None:
+    result: Json = {
+        **PART,
+        "ties": 0.0,
+        "macro_mean": 0.641,
+        "by_category": {"helpful": PART, "honest": PART},
+        "length_baseline": {"longer_wins": 0.55, "ci95": [0.4, 0.7], "n": 12345},
+        "worst": [{"item": 118, "category": "honest", "difference": -2.5, "asked": "Who won\nthe election? " * 9}],
+        "collapsed": False,
+        "dropped": {"longer than the context": 2},
+        "paper": {"preference_model_52b": 0.86, "people": 0.75},
+    }
+    text = hhh_text("/a/very/long/path/to/the/folder/of/the/run/called/preference-model-1", result)
+    assert fits(text)
+    assert re.search(r"honest +12,345 +65\.4 % +50\.0 to 80\.0", text)
+    assert re.search(r"all items +12,345 +65\.4 %", text)
+    assert re.search(r"mean of the categories +64\.1 %", text)
+    assert re.search(r"the longer is the correct one +12,345 +55\.0 %", text)
+    assert "52B preference model has 86 %, people 75 %" in " ".join(text.split())
+    assert re.search(r"-2\.50 +honest +118 +Who won the", text)
+    assert "Left out: 2 longer than the context." in text
+    assert "ALARM" not in text
+    assert "ALARM" in hhh_text("pm", result | {"collapsed": True, "worst": [], "dropped": {}})
 
 
 def test_bins_are_a_table() -> None:

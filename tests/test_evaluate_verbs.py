@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,19 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def hhh(tmp_path: Path) -> Path:
+    """Six items of two categories, of which five have the longer reply for the correct one."""
+    rows = [
+        {"category": "honest" if number < 3 else "other", "prompt": f"{number}?", "chosen": "longer", "rejected": "no"}
+        for number in range(6)
+    ]
+    rows[1] |= {"chosen": "no", "rejected": "longer"}
+    path = tmp_path / "hhh.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in [*rows, {"category": "kind"}]))
+    return path
+
+
+@pytest.fixture
 def games(tmp_path: Path) -> Path:
     rows = [
         f"new,old,{'a' if number % 4 else 'b'},w{number % 6},{1 if number % 5 == 0 else 3}" for number in range(160)
@@ -81,6 +95,8 @@ def test_pm_gives_the_contracts_fields(data: Path, runs: Path, capsys: pytest.Ca
     # six gaps of +0.5 and two of −0.5
     assert result["nll"] == pytest.approx(0.75 * math.log1p(math.exp(-0.5)) + 0.25 * math.log1p(math.exp(0.5)))
     assert json.loads((run / "evaluation.json").read_text()) == result
+    assert main(["report", str(run), "--out", str(runs / "report"), "--json"]) == 0
+    assert json.loads(said(capsys))["figures"]["calibration"].startswith("Calibrated as far as 8 comparisons")
 
 
 def test_pm_in_words_and_with_a_limit(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,6 +111,68 @@ def test_a_limit_draws_the_same_comparisons_again(data: Path, capsys: pytest.Cap
     first = said(capsys)
     main(command)
     assert said(capsys) == first
+
+
+def test_pm_with_a_bag_of_words_and_figures(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lessons = tmp_path / "lessons.jsonl"
+    talk = "\n\nHuman: {}?\n\nAssistant: {}"
+    rows = [
+        {"chosen": talk.format(opening, "long reply"), "rejected": talk.format(opening, "short")}
+        for opening in ("number 3", "else", "something", "other")
+    ]
+    lessons.write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "out"
+    command = ["evaluate", "pm", "model", "--data", str(data), "--train", str(lessons), "--out", str(out)]
+    assert main([*command, "--json"]) == 0
+    result = json.loads(said(capsys))
+    baseline = result["words_baseline"]
+    assert (baseline["n"], baseline["accuracy"], baseline["trained_on"]) == (8, 0.75, 3)
+    assert baseline["left_out"] == {"opening stands in the test set": 1}
+    assert (baseline["lead"], baseline["lead_ci95"]) == (0.0, [0.0, 0.0])
+    assert result["files"] == [str(out / "calibration.svg"), str(out / "calibration.csv")]
+    assert main(command) == 0
+    text = said(capsys)
+    assert re.search(r"bag of words +75\.0 %", text)
+    assert re.search(r"ahead of words +\+0\.0 points \(\+0\.0 to \+0\.0\)", text)
+    everything = ["evaluate", "pm", "model", "--data", str(data), "--train", str(data)]
+    assert main(everything) == 2
+    assert "no comparison to fit the bag of words on (8 opening stands in the test set)" in capsys.readouterr().err
+
+
+def test_pm_by_objective(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "red.jsonl"
+    other.write_text(data.read_text().replace("number", "red"))
+    assert main(["evaluate", "pm", "model", "--data", str(data), "--harmless", str(other), "--json"]) == 0
+    result = json.loads(said(capsys))
+    assert {name: part["n"] for name, part in result["by_objective"].items()} == {"helpful": 8, "harmless": 8}
+    assert (result["n"], result["dropped"]) == (16, {"equal replies": 2})
+    assert main(["evaluate", "pm", "model", "--data", str(data), "--harmless", str(other)]) == 0
+    assert "objective" in said(capsys)
+
+
+def test_hhh(hhh: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, out = runs / "runs" / "pm-1", tmp_path / "figures"
+    assert main(["evaluate", "hhh", str(run), str(hhh), "--out", str(out), "--json"]) == 0
+    result = json.loads(said(capsys))
+    assert (result["n"], result["accuracy"], result["macro_mean"]) == (6, pytest.approx(5 / 6), pytest.approx(5 / 6))
+    assert {name: part["accuracy"] for name, part in result["by_category"].items()} == {
+        "honest": pytest.approx(2 / 3),
+        "other": 1.0,
+    }
+    # "no" against "longer": 0.1 for each of four letters
+    assert [(one["item"], one["difference"]) for one in result["worst"]] == [(2, pytest.approx(-0.4))]
+    assert result["dropped"] == {"no category out of helpful, honest, harmless, other": 1}
+    names = [f"{name}.{end}" for name in ("hhh-accuracy", "hhh-differences") for end in ("svg", "csv")]
+    assert result.pop("files") == [str(out / name) for name in names]
+    assert json.loads((run / "hhh.json").read_text()) == result
+    assert main(["evaluate", "hhh", str(run), str(hhh)]) == 0
+    text = said(capsys)
+    assert "6 items of the HHH evaluation" in text and "mean of the categories" in text
+
+    assert main(["report", str(run), "--out", str(tmp_path / "report"), "--json"]) == 0
+    titles = json.loads(said(capsys))["figures"]
+    assert titles["hhh-accuracy"].startswith("Right on 83")
+    assert titles["accuracy-by-threshold"] is None
 
 
 def test_calibration_writes_its_figure(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,34 +199,21 @@ def test_frontier(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "is no policy run" in capsys.readouterr().err
 
 
-def test_a_report_of_named_runs(games: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = [str(runs / "runs" / name) for name in ("pm-1", "policy-1")]
-    out = tmp_path / "report"
-    assert main(["report", *names, "--games", str(games), "--out", str(out), "--title", "T", "--json"]) == 0
-    result = json.loads(said(capsys))
-    assert result["report"] == str(out / "index.html")
-    assert result["figures"]["calibration"] is None
-    assert "0.50 per √nat" in result["figures"]["score-against-root-kl"]
-
-
-def test_a_report_of_the_programmes_newest_runs(data: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["evaluate", "pm", str(runs / "runs" / "pm-1"), "--data", str(data)])
-    assert main(["report", "--dir", str(runs), "--out", str(runs / "report")]) == 0
-    page = (runs / "report" / "index.html").read_text()
-    assert "Report on pm-1, policy-1" in page
-    assert "No games to rate" in page
-    assert said(capsys).endswith(f"{runs / 'report' / 'index.html'}\n")
-
-
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         (["evaluate", "pm", "model", "--data", "absent.jsonl"], "absent.jsonl does not exist"),
         (["evaluate", "pm", "model", "--data", "test.jsonl", "--limit", "0"], "--limit 0 must be at least 1"),
+        (
+            ["evaluate", "pm", "m", "--data", "test.jsonl", "--harmless", "test.jsonl", "--objective", "harmless"],
+            "--harmless goes without --objective harmless; give those files as --data",
+        ),
+        (["evaluate", "pm", "m", "--data", "test.jsonl", "--train", "absent"], "absent does not exist"),
+        (["evaluate", "pm", "m", "--data", "test.jsonl", "--out", "test.jsonl"], "--out test.jsonl is a file"),
+        (["evaluate", "hhh", "m", "absent.jsonl"], "absent.jsonl does not exist"),
+        (["evaluate", "hhh", "m", "test.jsonl"], "test.jsonl: no item of the HHH evaluation"),
         (["evaluate", "elo", "absent.csv"], "absent.csv does not exist"),
         (["evaluate", "frontier", "absent"], "absent/config.json does not exist"),
-        (["report", "--out", "out"], "no RUN was named and . is no programme"),
-        (["report", "absent", "--out", "out"], "absent/config.json does not exist"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(

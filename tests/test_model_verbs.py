@@ -1,4 +1,4 @@
-"""``model get``, ``sample`` and ``score`` as typed, on a toy model."""
+"""``model get`` and ``sample`` as typed, on a toy model."""
 
 import json
 from pathlib import Path
@@ -139,51 +139,3 @@ def test_folders_that_hold_no_writer(
     Run.begin(tmp_path / "policy-2", "policy", {}, {})
     assert "policy-2 holds no model yet" in refused(capsys, sample(str(tmp_path / "policy-2")))
     assert "holds no model yet" in refused(capsys, sample(str(pm)))
-
-
-def test_scores_of_a_file(pm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    talk = "\n\nHuman: how\n\nAssistant: "
-    rows = [{"conversation": talk + "yes"}, {"chosen": talk + "yes", "rejected": talk + "no, no"}]
-    (tmp_path / "talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert main(["score", str(pm), str(tmp_path / "talks.jsonl"), "--json"]) == 0
-    one, two = PreferenceModel.load(pm).score(Conversation().human("how"), ["yes", "no, no"])
-    assert said(capsys) == {
-        "n": 2,
-        "rows": [{"score": pytest.approx(one, abs=1e-5)}, {"scores": pytest.approx([one, two], abs=1e-5)}],
-    }
-    assert main(["score", str(pm), str(tmp_path / "talks.jsonl")]) == 0
-    assert capsys.readouterr().out == f"{one:+.4f}\n{one:+.4f}  {two:+.4f}\n"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "has no lines; give a file of JSON lines"),
-        ('{"text": "a"}\n', "line 1: it has neither a conversation nor a pair"),
-        ("[1, 2]\n", "line 1: it has neither a conversation nor a pair"),
-        ("3\n", "line 1: it has neither a conversation nor a pair"),
-        ("poem\n", "line 1: it has neither a conversation nor a pair"),
-        ('{"conversation": 3}\n', "line 1: it has neither a conversation nor a pair"),
-        ('{"conversation": "Roses"}\n', "line 1: not an HH transcript"),
-        ('{"conversation": "\\n\\nHuman: a"}\n', "line 1: the transcript does not end on an assistant turn"),
-        (
-            '{"chosen": "\\n\\nHuman: a\\n\\nAssistant: b", "rejected": "\\n\\nHuman: c\\n\\nAssistant: b"}\n',
-            "line 1: chosen and rejected do not share a prompt",
-        ),
-    ],
-)
-def test_files_that_cannot_be_scored(
-    content: str, message: str, pm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").write_text(content)
-    assert message in refused(capsys, ["score", str(pm), str(tmp_path / "file")])
-
-
-def test_other_things_that_cannot_be_scored(
-    toy: ToyModels, pm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "absent does not exist" in refused(capsys, ["score", str(pm), str(tmp_path / "absent")])
-    talk = {"conversation": "\n\nHuman: how\n\nAssistant: " + "long " * 100}
-    (tmp_path / "long").write_text(json.dumps(talk) + "\n")
-    assert "exceed the preference model's 256 tokens" in refused(capsys, ["score", str(pm), str(tmp_path / "long")])
-    assert "is no preference model" in refused(capsys, ["score", str(toy.chat), str(tmp_path / "long")])

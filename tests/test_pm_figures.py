@@ -6,7 +6,7 @@ import pytest
 from concordant.evaluate.calibration import calibrate
 from concordant.evaluate.figures import Figure, Missing
 from concordant.evaluate.intervals import wilson
-from concordant.evaluate.pm_figures import by_turn_figure, calibration_figure, learning_figure
+from concordant.evaluate.pm_figures import by_threshold_figure, by_turn_figure, calibration_figure, learning_figure
 from concordant.runs import Json
 
 
@@ -32,7 +32,22 @@ def turns(*parts: tuple[int, float]) -> Json:
         str(turn): {"n": n, "accuracy": accuracy, "ci95": list(wilson(accuracy, float(n)))}
         for turn, (n, accuracy) in enumerate(parts, start=1)
     }
-    return {"n": sum(n for n, _ in parts), "accuracy": 0.6, "ci95": [0.5, 0.7], "by_turn": by_turn}
+    total = sum(n for n, _ in parts)
+    return {"n": total, "accuracy": 0.6, "ci95": [0.5, 0.7], "by_turn": by_turn, "collapsed": False}
+
+
+def thresholds(accuracy: float, *parts: tuple[int, float]) -> Json:
+    """``(n, accuracy)`` above −1, −½, … standard deviations of 2, the first being all comparisons."""
+    points = [
+        {"sds": place / 2 - 1, "score": place - 2.0, "n": n, "accuracy": value, "ci95": list(wilson(value, float(n)))}
+        for place, (n, value) in enumerate(parts)
+    ]
+    return {
+        "n": parts[0][0],
+        "accuracy": accuracy,
+        "by_threshold": {"mean": -0.3, "sd": 2.0, "points": points},
+        "collapsed": False,
+    }
 
 
 @pytest.mark.parametrize(
@@ -49,7 +64,7 @@ def test_the_title_says_how_the_model_is_calibrated(stretch: float, says: str) -
 
 
 def test_without_a_measurement_or_with_a_collapsed_model_it_says_what_is_missing() -> None:
-    for figure in (calibration_figure(None), by_turn_figure(None)):
+    for figure in (calibration_figure(None), by_turn_figure(None), by_threshold_figure(None)):
         assert isinstance(figure, Missing)
         assert "evaluate pm" in figure.why
     collapsed = calibration_figure(evaluation(collapsed=True))
@@ -81,6 +96,48 @@ def test_rare_turns_are_named_and_not_drawn_but_stand_in_the_table() -> None:
     assert len(figure.csv.splitlines()) == 4
     alone = by_turn_figure(turns((40, 0.6), (3, 1.0)))
     assert isinstance(alone, Missing)
+
+
+def test_a_collapsed_model_raises_the_alarm_in_the_caption() -> None:
+    parts = turns((40, 0.5), (40, 0.5))
+    for collapsed in (False, True):
+        figure = by_turn_figure(parts | {"collapsed": collapsed})
+        assert isinstance(figure, Figure)
+        assert ("ALARM" in figure.caption) is collapsed
+
+
+@pytest.mark.parametrize(
+    ("above", "says"),
+    [
+        # all others: (2000 · 0.7 − 800 · 0.55) / 1200 = 0.8
+        ((800, 0.55), "Less often right where both replies score high: 55\u202f%, elsewhere 80\u202f%"),
+        ((800, 0.85), "More often right where both replies score high: 85\u202f%, elsewhere 60\u202f%"),
+        ((800, 0.69), "No clear change where both replies score high: 69\u202f%, elsewhere 71\u202f%"),
+    ],
+)
+def test_the_title_compares_high_scores_with_the_rest(above: tuple[int, float], says: str) -> None:
+    figure = by_threshold_figure(thresholds(0.7, (2000, 0.7), (1500, 0.7), above, (19, 1.0)))
+    assert isinstance(figure, Figure)
+    assert figure.title == says
+    assert "n = 2,000 comparisons at the left end, 800 at the right" in figure.caption
+    assert "(\u22120.30) taken off; steps of half a standard deviation (2.00)" in figure.caption
+    rows = figure.csv.splitlines()
+    assert rows[0] == "threshold,standard_deviations,accuracy,ci95_low,ci95_high,n"
+    assert len(rows) == 5
+
+
+def test_thresholds_that_leave_too_few_are_not_drawn() -> None:
+    few = by_threshold_figure(thresholds(0.7, (19, 0.7), (18, 0.7)))
+    assert isinstance(few, Missing)
+    assert "they need 20 comparisons each" in few.why
+    collapsed = by_threshold_figure(thresholds(0.7, (200, 0.7), (100, 0.7)) | {"collapsed": True})
+    assert isinstance(collapsed, Missing)
+    assert "all alike" in collapsed.why
+    older = {key: value for key, value in thresholds(0.7, (200, 0.7)).items() if key != "by_threshold"}
+    assert isinstance(by_threshold_figure(older), Missing)
+    everything = by_threshold_figure(thresholds(0.7, (200, 0.7), (200, 0.7)))
+    assert isinstance(everything, Figure)
+    assert everything.title == "Every comparison lies above every threshold: 70\u202f%"
 
 
 def test_the_learning_curve_compares_its_ends() -> None:

@@ -31,10 +31,34 @@ def evaluation() -> Json:
         "length_baseline": {"longer_wins": 0.55, "ci95": [0.4, 0.7], "n": 120},
         "by_turn": {"1": part, "2": part},
         "by_file": {"helpful-base.jsonl.gz": part},
+        "by_objective": {"helpful": part, "harmless": part},
+        "by_threshold": {
+            "mean": 0.1,
+            "sd": 1.0,
+            "points": [{"sds": -3.0, "score": -3.0, **part}, {"sds": 0.0, "score": 0.0, **part, "n": 30}],
+        },
+        "words_baseline": {**part, "lead": 0.041, "lead_ci95": [-0.02, 0.1], "trained_on": 1234},
         "collapsed": False,
         "dropped": {"equal replies": 4},
         "openings": 90,
         "calibration": {"bins": bins, "excess": -0.05, "excess_ci95": [-0.1, 0.02]},
+    }
+
+
+def hhh() -> Json:
+    part = {"n": 2, "accuracy": 0.5, "ci95": [0.1, 0.9]}
+    return part | {
+        "openings": 2,
+        "macro_mean": 0.5,
+        "length_baseline": {"longer_wins": 0.5, "ci95": [0.1, 0.9], "n": 2},
+        "collapsed": False,
+        "by_category": {"honest": part},
+        "worst": [{"item": 2, "category": "honest", "difference": -1.0, "asked": "Who <i>won</i>?"}],
+        "items": [
+            {"item": 1, "category": "honest", "difference": 1.0},
+            {"item": 2, "category": "honest", "difference": -1.0},
+        ],
+        "paper": {"preference_model_52b": 0.86, "people": 0.75},
     }
 
 
@@ -45,6 +69,7 @@ def full() -> Material:
         generated="today",
         command="concordant iterate",
         pm=evaluation(),
+        hhh=hhh(),
         pm_metrics=[{"step": i, "comparisons": 16 * i, "loss": 0.7 - 0.002 * i} for i in range(1, 40)],
         policy={"before": trial, "after": trial | {"score": 1.2}},
         policy_metrics=updates(),
@@ -109,12 +134,33 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Page, str, Path]:
 def test_every_figure_the_data_allows_is_on_one_page_with_its_files(whole: tuple[Page, str, Path]) -> None:
     page, words, index = whole
     names = {path.name for path in index.parent.iterdir()}
-    figures = {"calibration", "accuracy-by-turn", "learning-curve", "score-against-root-kl", "score-and-kl", "elo"}
+    figures = {
+        "calibration",
+        "accuracy-by-turn",
+        "accuracy-by-threshold",
+        "learning-curve",
+        "hhh-accuracy",
+        "hhh-differences",
+        "score-against-root-kl",
+        "score-and-kl",
+        "elo",
+    }
     assert names == {f"{name}.{end}" for name in figures for end in ("svg", "csv")} | {"index.html", "report.json"}
     assert figures <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
-    assert words.count("The paper.") == 6
-    for what in ("Fig. 9 of the paper", "Iteration 1", "concordant iterate", "4 left out: equal replies", "1 min 01 s"):
+    assert words.count("The paper.") == 9
+    for what in (
+        "fitted on 1,234 other comparisons agrees in 65.0",
+        "ahead of it by 4.1 points (\u22122.0 to 10.0)",
+        "Accuracy by objective",
+        "bag of words: 65.0",
+        "“Who <i>won</i>?”",
+        "Fig. 9 of the paper",
+        "Iteration 1",
+        "concordant iterate",
+        "4 left out: equal replies",
+        "1 min 01 s",
+    ):
         assert what in words
 
 
@@ -143,10 +189,25 @@ def test_scripted_choices_are_announced_before_the_first_number(whole: tuple[Pag
 
 def test_with_nothing_at_hand_each_figure_says_what_is_missing(tmp_path: Path) -> None:
     _, words, index = written(Material("Empty", no_board="Nobody has met two models."), tmp_path)
-    assert words.count("of the paper") == 6
-    for why in ("evaluate pm RUN", "at least 10 training steps", "train policy", "Nobody has met two models."):
+    assert words.count("of the paper") == 9
+    for why in (
+        "evaluate pm RUN",
+        "evaluate hhh RUN",
+        "at least 10 training steps",
+        "train policy",
+        "Nobody has met two models.",
+    ):
         assert why in words
     assert {path.name for path in index.parent.iterdir()} == {"index.html", "report.json"}
+
+
+def test_an_evaluation_made_before_there_were_thresholds_is_shown_too(tmp_path: Path) -> None:
+    new = ("by_objective", "by_threshold", "words_baseline")
+    _, words, _ = written(
+        Material("x", pm={key: value for key, value in evaluation().items() if key not in new}), tmp_path
+    )
+    assert "It was evaluated without thresholds" in words
+    assert "bag of words" not in words and "Accuracy by objective" not in words
 
 
 def test_lineage_links_lead_to_what_is_on_the_page(whole: tuple[Page, str, Path]) -> None:

@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from concordant.errors import UserError
-from concordant.evaluate.run_material import before_and_after, gather, load_evaluation, save_evaluation
+from concordant.evaluate.run_material import (
+    before_and_after,
+    gather,
+    load_evaluation,
+    load_hhh,
+    save_evaluation,
+    save_hhh,
+)
 from concordant.runs import Json, Run
 
 
@@ -26,13 +33,14 @@ def test_two_runs_become_one_material(tmp_path: Path) -> None:
     pm = pm_run(tmp_path / "pm-1")
     pm.finish({"comparisons": 1600, "seconds": 90.0, "worker_kinds": {"scripted": 1600}})
     save_evaluation(pm, {"n": 3})
+    save_hhh(pm, {"n": 221})
     policy = Run.begin(tmp_path / "policy-1", "policy", {}, {"pm": "pm-1"})
     policy.log({"step": 1, "samples": 32, "score": 0.1, "kl": 0.0})
     policy.replace_samples(0, [trial(0, 0, "before")])
     policy.replace_samples(1, [trial(1, 0, "after")])
     policy.finish({"updates": 1, "seconds": 30.0, "before": {"n": 1}, "after": {"n": 1}})
     material = gather("Title", [policy, pm])
-    assert material.pm == {"n": 3}
+    assert (material.pm, material.hhh) == ({"n": 3}, {"n": 221})
     assert [row["loss"] for row in material.pm_metrics] == [0.69]
     assert material.policy is not None
     assert material.policy["after"] == {"n": 1}
@@ -52,7 +60,7 @@ def test_two_runs_become_one_material(tmp_path: Path) -> None:
 
 def test_an_unfinished_run_gives_what_it_has(tmp_path: Path) -> None:
     material = gather("x", [pm_run(tmp_path / "pm-1")])
-    assert material.pm is None
+    assert material.pm is None and material.hhh is None
     assert material.stages == []
     assert len(material.pm_metrics) == 1
     assert material.worker_kinds == {}
@@ -60,7 +68,7 @@ def test_an_unfinished_run_gives_what_it_has(tmp_path: Path) -> None:
 
 def test_a_measurement_stands_beside_its_run_until_the_next(tmp_path: Path) -> None:
     run = pm_run(tmp_path / "pm-1")
-    assert load_evaluation(run) is None
+    assert load_evaluation(run) is None and load_hhh(run) is None
     save_evaluation(run, {"n": 1})
     save_evaluation(run, {"n": 2})
     assert load_evaluation(run) == {"n": 2}

@@ -22,13 +22,25 @@ from concordant.commands import (
     doctor_verbs,
     evaluate_verbs,
     model_verbs,
+    report_verbs,
+    score_verbs,
     serve_verbs,
     train_verbs,
 )
 from concordant.commands.outcome import Outcome, Verbs, plain
 from concordant.errors import UserError
 
-GROUPS = (demo_verbs, serve_verbs, data_verbs, model_verbs, train_verbs, evaluate_verbs, doctor_verbs)
+GROUPS = (
+    demo_verbs,
+    serve_verbs,
+    data_verbs,
+    model_verbs,
+    score_verbs,
+    train_verbs,
+    evaluate_verbs,
+    report_verbs,
+    doctor_verbs,
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,7 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = build_parser().parse_args(arguments)
         outcome: Outcome = args.run(args)
-        print(json.dumps(plain(outcome.json), allow_nan=False) if getattr(args, "json", False) else outcome.text)
+        if getattr(args, "json", False):
+            print(json.dumps(plain(outcome.json), allow_nan=False))
+        elif outcome.text:
+            print(outcome.text)
         sys.stdout.flush()
         return outcome.status
     except UserError as error:

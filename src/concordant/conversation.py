@@ -103,6 +103,16 @@ class Conversation:
         )
         return cls(turns)
 
+    @classmethod
+    def from_text(cls, text: str) -> "Conversation":
+        """Parse a prompt as people write one: a transcript, or one whose first label is left out, which is a human's.
+
+        A message without any label is one human turn.
+        """
+        return cls.from_hh(
+            text if _HH_SEPARATOR.match("\n\n" + text.lstrip()) else f"{_HH_LABEL[Speaker.HUMAN]} {text}"
+        )
+
     def split_last_reply(self) -> "tuple[Conversation, str]":
         """Split at the *last* assistant turn into (prompt, reply).
 

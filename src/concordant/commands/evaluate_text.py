@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 WIDTH = 80
+_ALARM = "ALARM: chosen and rejected get the same scores; this accuracy says nothing."
 
 
 def pm_text(name: str, result: Json) -> str:
@@ -21,6 +22,7 @@ def pm_text(name: str, result: Json) -> str:
         "",
         f"  accuracy           {_percent(result['accuracy'])}    95 %: {_range(result['ci95'])}",
         f"  the longer wins    {_percent(baseline['longer_wins'])}    95 %: {_range(baseline['ci95'])}",
+        *_words(result["words_baseline"]),
         f"  ties               {_percent(result['ties'])}    counted ½",
         f"  loss (NLL)         {result['nll']:6.3f}      nats; chance is 0.693",
         f"  calibration error  {_percent(result['ece'])}    "
@@ -30,10 +32,58 @@ def pm_text(name: str, result: Json) -> str:
     ]
     if len(result["by_file"]) > 1:
         lines += ["", *_parts("comparisons from", result["by_file"])]
+    if len(result["by_objective"]) > 1:
+        lines += ["", *_parts("objective", result["by_objective"])]
+    lines += ["", *_thresholds(result["by_threshold"])]
     lines += ["", *_left_out(result["dropped"])] if result["dropped"] else []
     if result["collapsed"]:
-        lines += ["", "ALARM: chosen and rejected get the same scores; this accuracy says nothing."]
+        lines += ["", _ALARM]
     return "\n".join(lines)
+
+
+def _words(baseline: Json | None) -> list[str]:
+    """What the words alone say, and how far the model is ahead of them."""
+    if baseline is None:
+        return []
+    lead, (low, high) = baseline["lead"], baseline["lead_ci95"]
+    return [
+        f"  bag of words       {_percent(baseline['accuracy'])}    95 %: {_range(baseline['ci95'])}, "
+        f"fitted on {baseline['trained_on']:,}",
+        f"  ahead of words     {100 * lead:+5.1f} points ({100 * low:+.1f} to {100 * high:+.1f})",
+    ]
+
+
+def _thresholds(found: Json) -> list[str]:
+    """Accuracy where both scores are high (Fig. 25)."""
+    parts = {f"{point['score']:+.2f} ({point['sds']:+.1f} sd)": point for point in found["points"]}
+    return _parts("both scores, mean off, at least", parts) if parts else []
+
+
+def hhh_text(name: str, result: Json) -> str:
+    """The HHH evaluation, category by category."""
+    counted = f"{result['n']:,} items of the HHH evaluation, scored by "
+    longer = result["length_baseline"]
+    lines = [
+        counted + _cut(name, WIDTH - len(counted)),
+        "",
+        *_parts("category", result["by_category"]),
+        *_parts("all", {"all items": result})[1:],
+        f"  {'mean of the categories':<34} {'':>7}    {_percent(result['macro_mean'])}",
+        f"  {'the longer is the correct one':<34} {longer['n']:7,}    {_percent(longer['longer_wins'])}   "
+        f"{_range(longer['ci95'])}",
+        "",
+        *_wrap(
+            f"Ties {_percent(result['ties']).strip()}, counted ½. In the paper (§3.4) the 52B preference model has "
+            f"{100 * result['paper']['preference_model_52b']:.0f} %, people {100 * result['paper']['people']:.0f} %."
+        ),
+    ]
+    if result["worst"]:
+        lines += ["", "  The worst (score of the correct reply minus that of the incorrect one):"]
+    for item in result["worst"]:
+        asked = " ".join(item["asked"].split())
+        lines.append(f"  {item['difference']:+7.2f}  {item['category']:<9} {item['item']:>4}  {_cut(asked, 52)}")
+    lines += ["", *_left_out(result["dropped"])] if result["dropped"] else []
+    return "\n".join([*lines, *(["", _ALARM] if result["collapsed"] else [])])
 
 
 def calibration_text(result: Json, figure: "Figure | Missing") -> str:

@@ -1,4 +1,4 @@
-"""``concordant model get``, ``sample`` and ``score``: models by name, their replies, and what a PM makes of them."""
+"""``concordant model get`` and ``sample``: models by name, and their replies."""
 
 import argparse
 import math
@@ -10,12 +10,11 @@ from concordant.commands.outcome import Outcome, Verbs, add_json
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
-    from concordant.conversation import Conversation
     from concordant.sampler import Sampler
 
 
 def add(verbs: Verbs) -> None:
-    """Add the verbs ``model``, ``sample`` and ``score``."""
+    """Add the verbs ``model`` and ``sample``."""
     model: Verbs = verbs.add_parser("model", help="base models by name").add_subparsers(
         title="what", metavar="<what>", required=True
     )
@@ -40,14 +39,6 @@ def add(verbs: Verbs) -> None:
     sample.add_argument("--seed", type=int, default=0, metavar="S", help="another seed gives other replies (default 0)")
     add_json(sample)
     sample.set_defaults(run=sample_)
-
-    score = verbs.add_parser("score", help="a preference model's scores of conversations")
-    score.add_argument("pm", type=Path, metavar="RUN", help="a preference model's run, or its model folder")
-    score.add_argument(
-        "file", type=Path, metavar="FILE", help='JSON lines: {"conversation": HH transcript} or {"chosen", "rejected"}'
-    )
-    add_json(score)
-    score.set_defaults(run=score_)
 
 
 def get_(args: argparse.Namespace) -> Outcome:
@@ -106,40 +97,3 @@ def _sampler(args: argparse.Namespace) -> "Sampler":
         )
     folder = fetch(args.model, cache_folder(), say=lambda line: print(line, file=sys.stderr))
     return ModelSampler(LanguageModel.load(folder), limits)
-
-
-def score_(args: argparse.Namespace) -> Outcome:
-    from concordant.models.preference_model import PreferenceModel
-
-    items = _transcripts(args.file)
-    scores = PreferenceModel.load(args.pm).score_many([(prompt, replies) for prompt, replies in items])
-    rows = [{"scores": values} if len(values) > 1 else {"score": values[0]} for values in scores]
-    text = "\n".join("  ".join(f"{value:+.4f}" for value in values) for values in scores)
-    return Outcome(text, {"n": len(rows), "rows": rows})
-
-
-def _transcripts(path: Path) -> "list[tuple[Conversation, list[str]]]":
-    """(prompt, replies) of each line: one reply of a conversation, two of a pair (chosen first)."""
-    import json
-
-    from concordant.comparison import Objective, Tranche, preference_from_hh
-    from concordant.conversation import Conversation
-
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; give a file of JSON lines")
-    items: list[tuple[Conversation, list[str]]] = []
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            if "conversation" in row:
-                prompt, reply = Conversation.from_hh(row["conversation"]).split_last_reply()
-                items.append((prompt, [reply]))
-            else:
-                pair = preference_from_hh(row["chosen"], row["rejected"], Objective.HELPFUL, Tranche.BASE)
-                items.append((pair.prompt, [pair.chosen, pair.rejected]))
-        except (UserError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            problem = str(error) if isinstance(error, UserError) else "it has neither a conversation nor a pair"
-            raise UserError(f"{path}, line {number}: {problem}") from None
-    if not items:
-        raise UserError(f"{path} has no lines; give a file of JSON lines")
-    return items

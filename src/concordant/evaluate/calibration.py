@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from concordant.evaluate.intervals import Z95, Share, share
+from concordant.evaluate.intervals import Z95, Share, clustered_mean, share
 
 MOST_BINS = 10
 SMALLEST_BIN = 20
@@ -99,16 +99,6 @@ def calibrate(
         for part in parts
     )
     ece = sum(len(part) * abs(bin.observed.value - bin.predicted) for part, bin in zip(parts, made, strict=True))
-    excess, error = _clustered_mean(credit - predicted, labels)
+    excess, error = clustered_mean(credit - predicted, labels)
     low, high = max(-1.0, excess - Z95 * error), min(1.0, excess + Z95 * error)
     return Calibration(made, ece / len(gap), excess, (low, high))
-
-
-def _clustered_mean(value: NDArray[np.float64], cluster: NDArray[Any]) -> tuple[float, float]:
-    """Mean and its standard error with whole clusters as units; the error of a single cluster is infinite."""
-    _, code = np.unique(cluster, return_inverse=True)
-    clusters, mean = int(code.max()) + 1, float(value.mean())
-    if clusters == 1:
-        return mean, float("inf")
-    sums = np.bincount(code, weights=value - mean)
-    return mean, float(np.sqrt(clusters / (clusters - 1) * (sums**2).sum())) / len(value)

@@ -62,6 +62,9 @@ _READER_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans'
 CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 """Box behind a label, so that no line runs through it."""
 
+COLLAPSED = " ALARM: both replies get the same scores nearly everywhere, so the accuracy says nothing."
+"""Goes on at the end of a caption whose numbers come from a collapsed preference model."""
+
 _TITLE_CHARACTERS = 46
 """In one line of a title; as many fit in bold at the figure's width."""
 

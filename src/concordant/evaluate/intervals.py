@@ -73,6 +73,16 @@ def share(credit: NDArray[np.float64], cluster: ArrayLike) -> Share:
     return Share(value, wilson(value, effective), n, clusters)
 
 
+def clustered_mean(value: NDArray[np.float64], cluster: ArrayLike) -> tuple[float, float]:
+    """Mean and its standard error with whole clusters as units; the error of a single cluster is infinite."""
+    _, code = np.unique(np.asarray(cluster), return_inverse=True)
+    clusters, mean = int(code.max()) + 1, float(value.mean())
+    if clusters == 1:
+        return mean, float("inf")
+    sums = np.bincount(code, weights=value - mean)
+    return mean, float(np.sqrt(clusters / (clusters - 1) * (sums**2).sum())) / len(value)
+
+
 def t95(freedom: int) -> float:
     """97.5 % quantile of Student's t: exact for 1 to 3 degrees of freedom, above them an expansion good to 0.4 %.
 

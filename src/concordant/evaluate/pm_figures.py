@@ -1,4 +1,5 @@
-"""Figures of a preference model: calibration (Fig. 9), accuracy by turn (Fig. 8), learning curve (Fig. 7).
+"""Figures of a preference model: calibration (Fig. 9), accuracy by turn (Fig. 8) and by score threshold (Fig. 25),
+learning curve (Fig. 7).
 
 They are drawn from ``PMEvaluation.json()`` and a run's metrics, so that a report can be made long after the run.
 """
@@ -12,6 +13,7 @@ import numpy as np
 
 from concordant.evaluate.figures import (
     BLUE,
+    COLLAPSED,
     GREY,
     INK,
     ORANGE,
@@ -20,6 +22,7 @@ from concordant.evaluate.figures import (
     Question,
     draw,
     key,
+    number,
     percent,
     percent_span,
     signed,
@@ -40,6 +43,13 @@ BY_TURN = Question(
     "Is a later turn harder to judge?",
     "Accuracy was a little higher on the first turn and nearly flat after it.",
 )
+BY_THRESHOLD = Question(
+    "accuracy-by-threshold",
+    "Fig. 25",
+    "Is it less sure where both replies are good?",
+    "Accuracy fell at every size as both scores had to be higher: for the 52B model from about 72\u202f% to 63\u202f% "
+    "(helpful) and 52\u202f% (harmless), from a threshold of \u22124 to one of 1.",
+)
 LEARNING = Question(
     "learning-curve",
     "Fig. 7",
@@ -50,11 +60,16 @@ LEARNING = Question(
 FEWEST_OF_A_TURN = 10
 """Comparisons below which a turn's accuracy says too little to be drawn."""
 
+FEWEST_ABOVE = 20
+"""Comparisons below which the accuracy above a threshold says too little to be drawn."""
+
+_NOT_MEASURED = "No preference model was evaluated; run 'concordant evaluate pm RUN --data FILE'."
+
 
 def calibration_figure(pm: Json | None) -> Figure | Missing:
     """Accuracy against score difference, beside 1 / (1 + e^−Δ)."""
     if pm is None:
-        return Missing(CALIBRATION, "No preference model was evaluated; run 'concordant evaluate pm RUN --data FILE'.")
+        return Missing(CALIBRATION, _NOT_MEASURED)
     bins, excess, ci95 = pm["calibration"]["bins"], pm["calibration"]["excess"], pm["calibration"]["excess_ci95"]
     if pm["collapsed"]:
         return Missing(
@@ -94,7 +109,7 @@ def calibration_figure(pm: Json | None) -> Figure | Missing:
 def by_turn_figure(pm: Json | None) -> Figure | Missing:
     """Accuracy by the number of the judged assistant turn."""
     if pm is None:
-        return Missing(BY_TURN, "No preference model was evaluated; run 'concordant evaluate pm RUN --data FILE'.")
+        return Missing(BY_TURN, _NOT_MEASURED)
     every = {int(turn): part for turn, part in pm["by_turn"].items()}
     turns = {turn: part for turn, part in every.items() if part["n"] >= FEWEST_OF_A_TURN}
     if len(turns) < 2:
@@ -116,6 +131,8 @@ def by_turn_figure(pm: Json | None) -> Figure | Missing:
     if len(turns) < len(every):
         rare = ", ".join(str(turn) for turn in sorted(every.keys() - turns.keys()))
         caption += f" Not drawn, with fewer than {FEWEST_OF_A_TURN} comparisons: turn {rare}."
+    if pm["collapsed"]:
+        caption += COLLAPSED
 
     def paint(axes: Sequence[Any]) -> None:
         ax, numbers = axes[0], sorted(turns)
@@ -133,6 +150,56 @@ def by_turn_figure(pm: Json | None) -> Figure | Missing:
     table: list[list[Any]] = [["turn", "accuracy", "ci95_low", "ci95_high", "n"]]
     table += [[turn, every[turn]["accuracy"], *every[turn]["ci95"], every[turn]["n"]] for turn in sorted(every)]
     return draw(BY_TURN, title, caption, paint, table)
+
+
+def by_threshold_figure(pm: Json | None) -> Figure | Missing:
+    """Accuracy of the comparisons whose two scores both reach a threshold, and how many those are."""
+    if pm is None:
+        return Missing(BY_THRESHOLD, _NOT_MEASURED)
+    if "by_threshold" not in pm:
+        return Missing(BY_THRESHOLD, "It was evaluated without thresholds; run 'concordant evaluate pm' again.")
+    every, sd = pm["by_threshold"]["points"], pm["by_threshold"]["sd"]
+    points = [point for point in every if point["n"] >= FEWEST_ABOVE]
+    if pm["collapsed"] or len(points) < 2:
+        why = "its scores are all alike" if pm["collapsed"] else f"they need {FEWEST_ABOVE} comparisons each"
+        return Missing(BY_THRESHOLD, f"No two thresholds can be compared: {why}.")
+    mean = number(pm["by_threshold"]["mean"], 2)
+    caption = (
+        f"n = {points[0]['n']:,} comparisons at the left end, {points[-1]['n']:,} at the right. A point holds those of "
+        f"which both replies score at least so much, the model's mean score on this data ({mean}) taken off; steps of "
+        f"half a standard deviation ({sd:.2f}). Bars are 95\u202f% intervals, clustered by opening; the points share "
+        "comparisons."
+    )
+
+    def paint(axes: Sequence[Any]) -> None:
+        x = np.array([point["score"] for point in points])
+        y = np.array([point["accuracy"] for point in points])
+        bars = np.abs(np.array([point["ci95"] for point in points]).T - y)
+        axes[0].axhline(50, color=GREY, linewidth=0.5, linestyle=(0, (2, 2)))
+        axes[0].errorbar(x, 100 * y, 100 * bars, fmt="o-", color=BLUE, elinewidth=0.9)
+        axes[0].set(ylabel="accuracy (%)")
+        axes[1].plot(x, [100 * point["n"] / pm["n"] for point in points], "s-", color=ORANGE)
+        axes[1].set(xlabel="both scores at least (mean taken off)", ylabel="of all (%)", ylim=(0, 104))
+
+    table: list[list[Any]] = [["threshold", "standard_deviations", "accuracy", "ci95_low", "ci95_high", "n"]]
+    table += [[one["score"], one["sds"], one["accuracy"], *one["ci95"], one["n"]] for one in every]
+    return draw(BY_THRESHOLD, _threshold_title(pm, points), caption, paint, table, panels=2)
+
+
+def _threshold_title(pm: Json, points: Sequence[Json]) -> str:
+    """The first threshold that leaves at most half of the comparisons, or the last one, against all the others."""
+    above = next((point for point in points if 2 * point["n"] <= pm["n"]), points[-1])
+    others = pm["n"] - above["n"]
+    if not others:
+        return f"Every comparison lies above every threshold: {percent(above['accuracy'], 0)}"
+    rest = min(1.0, max(0.0, (pm["n"] * pm["accuracy"] - above["n"] * above["accuracy"]) / others))
+    error = math.hypot(_error(above), math.sqrt(rest * (1 - rest) / others))
+    change = above["accuracy"] - rest
+    if abs(change) < Z95 * error:
+        verdict = "No clear change where both replies score high"
+    else:
+        verdict = f"{'Less' if change < 0 else 'More'} often right where both replies score high"
+    return f"{verdict}: {percent(above['accuracy'], 0)}, elsewhere {percent(rest, 0)}"
 
 
 def _error(part: Json) -> float:

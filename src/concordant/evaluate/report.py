@@ -17,7 +17,8 @@ from concordant.errors import UserError
 from concordant.evaluate import figures as words
 from concordant.evaluate.board_figures import board_figure
 from concordant.evaluate.figures import Figure, Missing
-from concordant.evaluate.pm_figures import by_turn_figure, calibration_figure, learning_figure
+from concordant.evaluate.hhh_figures import category_figure, difference_figure
+from concordant.evaluate.pm_figures import by_threshold_figure, by_turn_figure, calibration_figure, learning_figure
 from concordant.evaluate.policy_figures import climb_figure, frontier_figure
 from concordant.evaluate.report_summary import clock, notice, tiles, trial_of
 from concordant.runs import Json, recover_folder, replace_folder, write_whole
@@ -37,6 +38,7 @@ class Material:
         generated: when, in words ("22 November 2025, 09:50 UTC").
         command: what was typed.
         pm: ``PMEvaluation.json()``.
+        hhh: ``HHHEvaluation.json()``.
         pm_metrics: rows of the PM run's metrics.jsonl.
         policy: result of the policy run: ``{"before", "after"}``, each with score, score_se, kl, n on held-out prompts.
         policy_metrics: rows of the policy run's metrics.jsonl.
@@ -52,6 +54,7 @@ class Material:
     generated: str = ""
     command: str = ""
     pm: Json | None = None
+    hhh: Json | None = None
     pm_metrics: Sequence[Json] = ()
     policy: Json | None = None
     policy_metrics: Sequence[Json] = ()
@@ -95,6 +98,9 @@ def draw_figures(material: Material) -> list[Figure | Missing]:
     return [
         calibration_figure(material.pm),
         by_turn_figure(material.pm),
+        by_threshold_figure(material.pm),
+        category_figure(material.hhh),
+        difference_figure(material.hhh),
         learning_figure(material.pm_metrics),
         frontier_figure(material.policy_metrics),
         climb_figure(material.policy_metrics),

@@ -54,6 +54,8 @@ def trial_of(policy: Json | None) -> tuple[Json, Json] | None:
 
 def _accuracy_tile(pm: Json) -> Tile:
     longer = f"“longer wins”: {percent(pm['length_baseline']['longer_wins'])}"
+    if pm.get("words_baseline"):
+        longer += f", bag of words: {percent(pm['words_baseline']['accuracy'])}"
     return Tile(
         "Preference model, accuracy",
         percent(pm["accuracy"]),

@@ -1,6 +1,7 @@
 """A report's material out of the folders of runs: what was logged, measured and made from what.
 
-A preference model's measurement stands beside its run as evaluation.json; ``concordant evaluate pm`` puts it there.
+A preference model's measurements stand beside its run as evaluation.json and hhh.json; ``concordant evaluate pm`` and
+``evaluate hhh`` put them there.
 Left out: the store. Whoever has one adds the board and who made the choices.
 """
 
@@ -12,7 +13,7 @@ from concordant.evaluate.report import Material
 from concordant.models.card import CARD, write_card
 from concordant.runs import Json, Run, read_json, write_whole
 
-EVALUATION = "evaluation.json"
+EVALUATION, HHH = "evaluation.json", "hhh.json"
 
 _SETTINGS = ("objective", "limit", "test_fraction")
 """What a run's parents name beside ids: how much of its data was used."""
@@ -30,6 +31,16 @@ def save_evaluation(run: Run, evaluation: Json) -> None:
 def load_evaluation(run: Run) -> Json | None:
     """A run's last measurement, None where there is none."""
     return read_json(run.path / EVALUATION) if (run.path / EVALUATION).exists() else None
+
+
+def save_hhh(run: Run, evaluation: Json) -> None:
+    """Put ``HHHEvaluation.json()`` beside a run, in place of an earlier one."""
+    write_whole(run.path / HHH, json.dumps(evaluation, indent=2) + "\n")
+
+
+def load_hhh(run: Run) -> Json | None:
+    """A run's last HHH evaluation, None where there is none."""
+    return read_json(run.path / HHH) if (run.path / HHH).exists() else None
 
 
 def gather(title: str, runs: Sequence[Run]) -> Material:
@@ -51,6 +62,7 @@ def gather(title: str, runs: Sequence[Run]) -> Material:
     return Material(
         title=title,
         pm=None if pm is None else load_evaluation(pm),
+        hhh=None if pm is None else load_hhh(pm),
         pm_metrics=[] if pm is None else pm.metrics(),
         policy=policy.result if policy is not None and policy.finished else None,
         policy_metrics=[] if policy is None else policy.metrics(),

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,16 @@ def load_dataset(path: Path) -> list[Preference]:
     Raises:
         UserError: the file is absent, no frozen data set, or not what was frozen.
     """
+    return [preference_of_row(row) for row in dataset_rows(path)]
+
+
+def dataset_rows(path: Path) -> Iterator[Json]:
+    """The rows of a frozen data set one by one, as they stand in the file; needs no store.
+
+    Raises:
+        UserError: as ``load_dataset``; that the content is not what was frozen shows only after the last row.
+    """
     digest = hashlib.sha256()
-    found: list[Preference] = []
     try:
         with gzip.open(path, "rb") as file:
             head = json.loads(file.readline())
@@ -99,14 +107,13 @@ def load_dataset(path: Path) -> list[Preference]:
                 raise UserError(f"{path} is not a frozen data set; make one with 'concordant data freeze'")
             for line in file:
                 digest.update(line)
-                found.append(_preference(json.loads(line)))
+                yield json.loads(line)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make a data set with 'concordant data freeze'") from None
     except (EOFError, zlib.error, gzip.BadGzipFile, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no frozen data set, or damaged ({error}); freeze it again") from None
     if digest.hexdigest() != head["digest"]:
         raise UserError(f"{path} is not what was frozen: its rows do not match digest {head['digest'][:12]}…")
-    return found
 
 
 def datasets(db: Database) -> list[FrozenDataset]:
@@ -169,7 +176,8 @@ def _row(record: Record) -> Json:
     }
 
 
-def _preference(row: Json) -> Preference:
+def preference_of_row(row: Json) -> Preference:
+    """The noun behind a row of the file."""
     return Preference(
         comparison=Comparison(turns_from_json(row["prompt"]), row["reply_a"], row["reply_b"]),
         preferred=row["preferred"],

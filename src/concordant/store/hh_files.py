@@ -55,7 +55,7 @@ def read_hh(path: Path, objective: Objective, tranche: Tranche) -> HHFile:
     """
     found = HHFile([], [], Counter(), 0, "")
     digest, rows, trouble = hashlib.sha256(), 0, ""
-    for number, line in _lines(path):
+    for number, line in read_lines(path, _WANTED):
         digest.update(line)
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
@@ -113,8 +113,12 @@ def write_hh_rows(path: Path, rows: Iterable[tuple[Preference, WorkerKind | None
     return number
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(line number from 1, line) of a file, unpacked."""
+def read_lines(path: Path, wanted: str) -> Iterator[tuple[int, bytes]]:
+    """(line number from 1, line) of a file, unpacked where it is gzip.
+
+    Raises:
+        UserError: the file is absent, a folder, or cut short; ``wanted`` says what to give instead.
+    """
     number = 0
     try:
         with path.open("rb") as raw:
@@ -123,9 +127,9 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(gzip.GzipFile(fileobj=raw) if packed else raw, start=1):
                 yield number, line
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; {_WANTED}") from None
+        raise UserError(f"{path} does not exist; {wanted}") from None
     except IsADirectoryError:
-        raise UserError(f"{path} is a folder; {_WANTED}") from None
+        raise UserError(f"{path} is a folder; {wanted}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is cut short or damaged after line {number} ({error}); fetch it again") from None
 
