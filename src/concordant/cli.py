@@ -15,11 +15,19 @@ from types import FrameType
 from typing import NoReturn
 
 from concordant import __version__
-from concordant.commands import data_verbs, demo_verbs, evaluate_verbs, model_verbs, serve_verbs, train_verbs
+from concordant.commands import (
+    data_verbs,
+    demo_verbs,
+    evaluate_verbs,
+    model_verbs,
+    scan_verbs,
+    serve_verbs,
+    train_verbs,
+)
 from concordant.commands.outcome import Outcome, Verbs, plain
 from concordant.errors import UserError
 
-GROUPS = (demo_verbs, serve_verbs, data_verbs, model_verbs, train_verbs, evaluate_verbs)
+GROUPS = (demo_verbs, serve_verbs, data_verbs, model_verbs, train_verbs, scan_verbs, evaluate_verbs)
 
 
 class _Parser(argparse.ArgumentParser):

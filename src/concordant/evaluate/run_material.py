@@ -13,15 +13,15 @@ from concordant.runs import Json, Run, read_json, write_whole
 
 EVALUATION = "evaluation.json"
 
-_SETTINGS = ("objective", "limit", "test_fraction")
+_SETTINGS = ("objective", "limit", "test_fraction", "mixed", "split")
 """What a run's parents name beside ids: how much of its data was used."""
 
 _KINDS = {"pm": "preference model", "policy": "policy"}
 
 
-def save_evaluation(run: Run, evaluation: Json) -> None:
+def save_evaluation(run: Run, evaluation: Json, file: str = EVALUATION) -> None:
     """Put ``PMEvaluation.json()`` beside a run, in place of an earlier one."""
-    write_whole(run.path / EVALUATION, json.dumps(evaluation, indent=2) + "\n")
+    write_whole(run.path / file, json.dumps(evaluation, indent=2) + "\n")
 
 
 def load_evaluation(run: Run) -> Json | None:
