@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from concordant.config import PmpConfig, PolicyConfig, PreferenceModelConfig, ProgrammeConfig, Section, load_config
+from concordant.config import (
+    PmpConfig,
+    PolicyConfig,
+    PreferenceModelConfig,
+    ProgrammeConfig,
+    Section,
+    changed,
+    load_config,
+)
 from concordant.errors import UserError
 
 
@@ -102,3 +110,13 @@ def test_a_config_cannot_be_changed() -> None:
 def test_a_resolved_config_reads_back_from_its_json() -> None:
     config = load_config(ProgrammeConfig, None, ["policy.updates=9", "model=org/name"])
     assert ProgrammeConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_a_changed_config_is_checked_like_a_written_one() -> None:
+    config = load_config(PreferenceModelConfig, overrides=["batch_size=4"])
+    other = changed(config, {"seed": 3.0, "learning_rate": 1e-4})
+    assert (other.batch_size, other.seed, other.learning_rate, config.seed) == (4, 3, 1e-4, 0)
+    with pytest.raises(UserError, match="learning_rate is -1: input should be greater than 0"):
+        changed(config, {"learning_rate": -1})
+    with pytest.raises(UserError, match="unknown key 'rate'"):
+        changed(config, {"rate": 1})

@@ -93,6 +93,46 @@ def test_a_test_file_shares_no_opening(
     )
 
 
+def test_a_mixture_is_drawn_and_another_one_is_refused(
+    data: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_hh(tmp_path / "harm.jsonl", [preference(f"how do I steal {n}", "you do not", "so") for n in range(30)])
+    rest = ["--model", str(toy.chat), "--out", str(tmp_path / "pm"), *SMALL, "--limit", "20", "--json"]
+    files = [f"helpful={data},3", f"harmless={tmp_path}/harm.jsonl,1"]
+    assert main(["train", "pm", "--data", *files, *rest]) == 0
+    assert said(capsys)["comparisons"] == 20
+    parents = Run.open(tmp_path / "pm").head["parents"]
+    assert parents["mixed"] == "15 of helpful=data.jsonl, 5 of harmless=harm.jsonl"
+    message = refused(capsys, ["train", "pm", "--data", files[0], f"{files[1][:-1]}3", *rest])
+    assert "holds another run" in message and "10 of harmless=harm.jsonl" in message
+    assert "harm.jsonl has 30 comparisons, and its share of 80 is 40" in refused(
+        capsys, ["train", "pm", "--data", f"{data},1", f"{tmp_path}/harm.jsonl,1", *rest, "--limit", "80"]
+    )
+    assert "a weight is a number above 0" in refused(capsys, ["train", "pm", "--data", f"{data},0", *rest])
+
+
+def test_two_parts_and_a_policy_against_both(
+    data: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The two PMs of a 50/50 split have no comparison in common, and the same test."""
+    found = []
+    for part in "ab":
+        words = ["train", "pm", "--data", str(data), "--model", str(toy.chat), "--out", str(tmp_path / part), *SMALL]
+        assert main([*words, "--test-fraction", "0.2", "--split", "50/50", "--part", part, "--json"]) == 0
+        found.append(said(capsys))
+    assert found[0]["evaluation"]["n"] == found[1]["evaluation"]["n"]
+    assert sum(result["comparisons"] for result in found) + found[0]["evaluation"]["n"] == 60
+    assert [Run.open(tmp_path / part).head["parents"]["split"] for part in "ab"] == ["50/50 a", "50/50 b"]
+
+    policy = ["train", "policy", "--data", str(data), "--model", str(toy.chat), "--out", str(tmp_path / "policy")]
+    policy += [word for setting in TINY for word in ("--set", setting)]
+    members = [str(tmp_path / part) for part in "ab"]
+    assert main([*policy, "--pm", *members, "--combine", "minimum", "--json"]) == 0
+    assert said(capsys)["updates"] == 2
+    assert Run.open(tmp_path / "policy").head["parents"]["pm"] == "minimum of a, b"
+    assert "parents.pm was 'minimum of a, b', now 'mean of a, b'" in refused(capsys, [*policy, "--pm", *members])
+
+
 def test_an_interrupted_run_goes_on_with_the_same_command(
     data: Path, toy: ToyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

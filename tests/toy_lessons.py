@@ -7,6 +7,7 @@ from concordant.comparison import Comparison, Objective, Preference
 from concordant.conversation import Conversation
 from concordant.models.chat_format import ChatFormat
 from concordant.models.preference_model import PreferenceModel
+from concordant.models.shared_rows import SharedRow
 
 _WORDS = ["how", "do", "I", "bake", "bread", "with", "flour", "and", "water", "and", "salt"]
 
@@ -44,6 +45,9 @@ class LetterModel(PreferenceModel):
 
     def has_room(self, prompt: Conversation, reply_tokens: int) -> bool:
         return True
+
+    def row(self, prompt: Conversation, replies: Sequence[str]) -> SharedRow | None:
+        return SharedRow([0], [[0] * len(reply) for reply in replies])
 
     def score_many(self, items: Sequence[tuple[Conversation, Sequence[str]]]) -> list[list[float]]:
         self.asked.append([(prompt, list(replies)) for prompt, replies in items])

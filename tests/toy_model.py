@@ -49,13 +49,13 @@ class ToyModels:
     gpt2: Path
 
 
-def toy_tokenizer(template: str | None) -> Any:
+def toy_tokenizer(template: str | None, vocabulary: int = 300) -> Any:
     """A byte-level BPE with a few merges."""
     bare = Tokenizer(models.BPE())
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=300,
+        vocab_size=vocabulary,
         special_tokens=[PAD, END_OF_TEXT, START, END, HIDDEN_MARK],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -78,19 +78,7 @@ def make_toy_models(folder: Path) -> ToyModels:
         torch.manual_seed(0)
         chat, plain = toy_tokenizer(TEMPLATE), toy_tokenizer(None)
         common = {"vocab_size": len(chat), "pad_token_id": chat.pad_token_id, "eos_token_id": chat.eos_token_id}
-        llama = LlamaForCausalLM(
-            LlamaConfig(
-                **common,
-                hidden_size=32,
-                intermediate_size=64,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                num_key_value_heads=2,
-                max_position_embeddings=CONTEXT,
-                initializer_range=0.15,
-                tie_word_embeddings=True,
-            )
-        )
+        llama = _llama(chat, CONTEXT)
         gpt2 = GPT2LMHeadModel(
             GPT2Config(
                 **common, bos_token_id=None, n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT, initializer_range=0.15
@@ -104,6 +92,34 @@ def make_toy_models(folder: Path) -> ToyModels:
         network.save_pretrained(path)
         tokenizer.save_pretrained(path)
     return made
+
+
+def make_chat_model(folder: Path, vocabulary: int, context: int) -> Path:
+    """A Llama with a tokenizer and a context of its own."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        tokenizer = toy_tokenizer(TEMPLATE, vocabulary)
+        _llama(tokenizer, context).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _llama(tokenizer: Any, context: int) -> LlamaForCausalLM:
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=context,
+            initializer_range=0.15,
+            tie_word_embeddings=True,
+        )
+    )
 
 
 def same_weights(first: Any, second: Any) -> bool:

@@ -5,7 +5,7 @@ write is TOML; what a run writes back (config.json, resolved) is JSON.
 """
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -226,6 +226,19 @@ def load_config(kind: type[C], file: Path | None = None, overrides: Iterable[str
         if not equals:
             raise UserError(f"override {override!r} has no '='; write key=value, for example policy.updates=20")
         _set(values, key.strip().split("."), _parse(value), override)
+    return _checked(kind, values)
+
+
+def changed(config: C, changes: Mapping[str, Any]) -> C:
+    """The config with other values at some keys of its own, checked as a written one is.
+
+    Raises:
+        UserError: unknown key, or a value out of its range.
+    """
+    return _checked(type(config), {**config.model_dump(), **changes})
+
+
+def _checked(kind: type[C], values: dict[str, Any]) -> C:
     try:
         return kind.model_validate(values)
     except ValidationError as error:

@@ -24,10 +24,10 @@ from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.evaluate.elo import board, games_from_preferences
 from concordant.evaluate.report import write_report
-from concordant.evaluate.run_material import gather, load_evaluation, save_evaluation
-from concordant.evaluate.scoring import evaluate_pm
+from concordant.evaluate.run_material import gather, load_evaluation
 from concordant.models.language_model import LanguageModel
 from concordant.models.preference_model import PreferenceModel
+from concordant.pm_run import measure_run, train_run
 from concordant.programme import Programme
 from concordant.runs import Run, Watch
 from concordant.store.database import Database
@@ -46,7 +46,6 @@ from concordant.store.registry import (
     snapshot,
     snapshots,
 )
-from concordant.train.pm import model_to_train, train_pm
 from concordant.train.policy import train_policy
 
 Json = dict[str, Any]
@@ -204,13 +203,9 @@ def _pm(iteration: Iteration, frozen: Json, watch: Watch) -> Json:
     config = iteration.programme.config
     lessons, exam = _split(iteration, frozen)
     run = _begin(iteration, "pm", config.pm, {"dataset": _dataset_id(frozen), "base": _base(iteration).label})
-    if not run.finished:
-        base = Path(_base(iteration).spec["folder"])
-        train_pm(run, model_to_train(base, config.pm), lessons, config.pm, watch)
-    if load_evaluation(run) is None:
-        save_evaluation(run, evaluate_pm(PreferenceModel.load(run.path), exam, watch).json())
+    train_run(run, Path(_base(iteration).spec["folder"]), lessons, config.pm, watch)
+    evaluation = load_evaluation(run) or measure_run(run, exam, watch)
     _record(iteration, run)
-    evaluation = load_evaluation(run) or {}
     measured = {key: evaluation[key] for key in ("n", "accuracy", "ci95", "length_baseline", "ece")}
     return {"run": run.name, "trained_on": run.result["comparisons"], **measured}
 

@@ -5,7 +5,7 @@ without a network. The real sampler is ``models/generation.py``.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -49,6 +49,28 @@ class Scorer(Protocol):
 
     def score(self, prompt: Conversation, replies: Sequence[str]) -> list[float]:
         """One score a reply; a higher score is better. Only differences between scores have a meaning."""
+        ...
+
+
+@runtime_checkable
+class BatchScorer(Scorer, Protocol):
+    """A scorer that says what it has room for, and takes many prompts at once: what training a policy needs."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Its context, in its own tokens."""
+        ...
+
+    def has_room(self, prompt: Conversation, reply_tokens: int) -> bool:
+        """Whether a reply of so many tokens to the prompt can be scored, whatever it says."""
+        ...
+
+    def row(self, prompt: Conversation, replies: Sequence[str]) -> Sized | None:
+        """The tokens of the prompt and of all replies, for their number; None where the replies cannot be scored."""
+        ...
+
+    def score_many(self, items: Sequence[tuple[Conversation, Sequence[str]]]) -> list[list[float]]:
+        """The scores of the replies to each prompt."""
         ...
 
 

@@ -2,15 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from concordant.commands.data_selection import Selection, add_data, add_test, select
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_overrides
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
-    from concordant.comparison import Preference
     from concordant.config import PreferenceModelConfig
 
 
@@ -21,17 +20,8 @@ def add(verbs: Verbs) -> None:
     )
     _add_pmp(train)
     pm = train.add_parser("pm", help="a preference model from comparisons")
-    _add_data(pm, "comparisons to learn from")
-    pm.add_argument("--test", type=Path, nargs="+", metavar="FILE", help="comparisons to measure on at the end")
-    pm.add_argument(
-        "--test-fraction",
-        type=float,
-        metavar="F",
-        help="instead of --test: keep this share of the openings of --data from training",
-    )
-    pm.add_argument(
-        "--test-limit", type=int, metavar="N", help="at most N test comparisons, drawn with the config's seed"
-    )
+    add_data(pm, "comparisons to learn from")
+    add_test(pm)
     pm.add_argument(
         "--model",
         metavar="M",
@@ -42,8 +32,16 @@ def add(verbs: Verbs) -> None:
     pm.set_defaults(run=pm_)
 
     policy = train.add_parser("policy", help="PPO against a preference model")
-    _add_data(policy, "comparisons or conversations whose prompts are answered")
-    policy.add_argument("--pm", type=Path, required=True, metavar="RUN", help="the preference model's run")
+    add_data(policy, "comparisons or conversations whose prompts are answered")
+    policy.add_argument(
+        "--pm", type=Path, nargs="+", required=True, metavar="RUN", help="the preference model's run; several: ensemble"
+    )
+    policy.add_argument(
+        "--combine",
+        choices=("mean", "minimum"),
+        default="mean",
+        help="how the scores of several become one, after each model's mean on --data is subtracted (default: mean)",
+    )
     policy.add_argument(
         "--model", default="smollm2-135m", metavar="M", help="first policy: short name, hub id, or folder"
     )
@@ -72,19 +70,6 @@ def _add_pmp(train: Verbs) -> None:
     pmp.set_defaults(run=pmp_)
 
 
-def _add_data(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument(
-        "--data",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help=f"{what}: HH .jsonl[.gz] or frozen data sets",
-    )
-    parser.add_argument("--objective", choices=("helpful", "harmless"), help="only comparisons for this objective")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N comparisons, drawn with the config's seed")
-
-
 def _add_run(parser: argparse.ArgumentParser, example: str) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
     add_overrides(parser, example)
@@ -95,7 +80,7 @@ def pm_(args: argparse.Namespace) -> Outcome:
     from concordant.config import PreferenceModelConfig, load_config
 
     config = load_config(PreferenceModelConfig, args.config, _overrides(args))
-    return _trained("pm", args, config, *_comparisons(args, config.seed))
+    return _trained("pm", args.out, config, select(args, config.seed))
 
 
 def pmp_(args: argparse.Namespace) -> Outcome:
@@ -111,42 +96,35 @@ def pmp_(args: argparse.Namespace) -> Outcome:
         raise UserError(f"--limit {args.limit} must be at least 1")
     found = read_posts(args.data, config.pairs_per_question, args.limit, config.seed)
     lessons, exam = split_by_opening(found.preferences, fraction or 0.0, salt="exam")
-    return _trained("pmp", args, config, binarised(lessons), binarised(exam), dict(found.dropped))
+    record = {"data": ", ".join(f"{path.name}@{_digest(path)}" for path in args.data), "limit": str(args.limit)}
+    if fraction is not None:
+        record["test_fraction"] = str(fraction)  # with another share, other questions were trained on
+    return _trained(
+        "pmp", args.out, config, Selection(binarised(lessons), binarised(exam), dict(found.dropped), record)
+    )
 
 
 def _overrides(args: argparse.Namespace) -> list[str]:
     return [*args.overrides, *([f"model={args.model}"] if args.model else [])]
 
 
-def _trained(
-    kind: str,
-    args: argparse.Namespace,
-    config: "PreferenceModelConfig",
-    lessons: "list[Preference]",
-    exam: "list[Preference]",
-    dropped: dict[str, int],
-) -> Outcome:
+def _trained(kind: str, out: Path, config: "PreferenceModelConfig", data: Selection) -> Outcome:
     """A preference model's run, begun, gone on with, or finished before; then measured on the exam, if there is one."""
     from concordant.commands.evaluate_text import pm_text
     from concordant.commands.progress import progress
-    from concordant.evaluate.run_material import save_evaluation
-    from concordant.evaluate.scoring import evaluate_pm
     from concordant.models.base_models import cache_folder, fetch
-    from concordant.models.preference_model import PreferenceModel
+    from concordant.pm_run import measure_run, train_run
     from concordant.runs import Run
-    from concordant.train.pm import model_to_train, train_pm
 
     folder = fetch(config.model, cache_folder(), say=_say)
-    run = Run.begin(args.out, kind, config.model_dump(mode="json"), _parents(args, config.model))
-    if not run.finished:
-        with progress("training") as watch:
-            train_pm(run, model_to_train(folder, config), lessons, config, watch)
-    result: dict[str, Any] = {"run": str(run.path), **run.result, "unread": dropped}
-    lines = [f"{run.result['comparisons']} comparisons in {run.result['seconds']:.0f} s"]
-    if exam:
+    run = Run.begin(out, kind, config.model_dump(mode="json"), {**data.record, "base": config.model})
+    with progress("training") as watch:
+        trained = train_run(run, folder, data.lessons, config, watch)
+    result: dict[str, Any] = {"run": str(run.path), **trained, "unread": data.dropped}
+    lines = [f"{trained['comparisons']} comparisons in {trained['seconds']:.0f} s"]
+    if data.exam:
         with progress("testing") as watch:
-            result["evaluation"] = evaluate_pm(PreferenceModel.load(run.path), exam, watch).json()
-        save_evaluation(run, result["evaluation"])
+            result["evaluation"] = measure_run(run, data.exam, watch)
         lines.append(pm_text(str(run.path), result["evaluation"]))
     return Outcome("\n".join([*lines, str(run.path)]), result)
 
@@ -155,17 +133,17 @@ def policy_(args: argparse.Namespace) -> Outcome:
     from concordant.commands.progress import progress
     from concordant.config import PolicyConfig, load_config
     from concordant.models.base_models import cache_folder, fetch
+    from concordant.models.ensemble import load_scorer
     from concordant.models.language_model import LanguageModel
-    from concordant.models.preference_model import PreferenceModel
     from concordant.runs import Run
     from concordant.train.policy import train_policy
 
     config = load_config(PolicyConfig, args.config, args.overrides)
-    lessons, _, _ = _comparisons(args, config.seed)
-    prompts = list(dict.fromkeys(preference.prompt for preference in lessons))
-    pm = PreferenceModel.load(args.pm)
+    data = select(args, config.seed)
+    prompts = list(dict.fromkeys(preference.prompt for preference in data.lessons))
+    pm = load_scorer(args.pm, args.combine, data.lessons)
     folder = fetch(args.model, cache_folder(), say=_say)
-    parents = {**_parents(args, args.model), "pm": _pm_id(args.pm)}
+    parents = {**data.record, "base": args.model, "pm": _pm_names(args)}
     run = Run.begin(args.out, "policy", config.model_dump(mode="json"), parents)
     if not run.finished:
         with progress("training") as watch:
@@ -178,70 +156,15 @@ def policy_(args: argparse.Namespace) -> Outcome:
     return Outcome("\n".join([*lines, str(run.path)]), {"run": str(run.path), **run.result})
 
 
-def _comparisons(args: argparse.Namespace, seed: int) -> "tuple[list[Preference], list[Preference], dict[str, int]]":
-    """(to learn from, to be tested on, rows that could not be read by reason)."""
-    from concordant.commands.comparison_files import read_comparisons
-    from concordant.comparison import split_by_opening
-
-    lessons, dropped = read_comparisons(args.data, args.objective)
-    exam: list[Preference] = []
-    if getattr(args, "test", None):
-        found, _ = read_comparisons(args.test, args.objective)
-        exam = _unseen(lessons, found)
-        if len(exam) < len(found):
-            dropped["test comparison whose opening is trained on"] = len(found) - len(exam)
-    fraction = getattr(args, "test_fraction", None)
-    if fraction is not None:
-        if exam or not 0 < fraction < 1:
-            raise UserError(f"--test-fraction {fraction} must lie between 0 and 1, and goes without --test")
-        lessons, exam = split_by_opening(lessons, fraction, salt="exam")
-    return (
-        _at_most(args.limit, "--limit", lessons, seed),
-        _at_most(getattr(args, "test_limit", None), "--test-limit", exam, seed),
-        dict(dropped),
-    )
+def _pm_names(args: argparse.Namespace) -> str:
+    """Names and contents of the preference models: another one of the same name is another parent."""
+    names = ", ".join(f"{path.resolve().name}@{_digest(_weights(path))}" for path in args.pm)
+    return names if len(args.pm) == 1 else f"{args.combine} of {names}"
 
 
-def _at_most(limit: int | None, option: str, rows: "list[Preference]", seed: int) -> "list[Preference]":
-    """``limit`` of the rows, drawn with the seed; all where there is no limit."""
-    import random
-
-    if limit is None:
-        return rows
-    if limit < 1:
-        raise UserError(f"{option} {limit} must be at least 1")
-    return random.Random(f"limit:{seed}").sample(rows, min(limit, len(rows)))
-
-
-def _unseen(lessons: "Sequence[Preference]", exam: "Sequence[Preference]") -> "list[Preference]":
-    """The exam without openings that are trained on: with them it would measure memory."""
-    seen = {preference.prompt.split_key for preference in lessons}
-    unseen = [preference for preference in exam if preference.prompt.split_key not in seen]
-    if not unseen:
-        raise UserError(
-            f"all {len(exam)} test comparisons begin with a message that stands in --data too; "
-            "use other files, or --test-fraction instead of --test"
-        )
-    return unseen
-
-
-def _parents(args: argparse.Namespace, model: str) -> dict[str, str]:
-    names = ", ".join(f"{path.name}@{_digest(path)}" for path in args.data)
-    parents = {
-        "data": names,
-        "objective": getattr(args, "objective", None) or "any",
-        "limit": str(args.limit),
-        "base": model,
-    }
-    fraction = getattr(args, "test_fraction", None)  # with another share, other openings were trained on
-    return parents if fraction is None else {**parents, "test_fraction": str(fraction)}
-
-
-def _pm_id(folder: Path) -> str:
-    """Name and content of a preference model: another one of the same name is another parent."""
-    weights = folder / "model" / "model.safetensors"
-    weights = weights if weights.exists() else folder / "model.safetensors"
-    return f"{folder.resolve().name}@{_digest(weights)}" if weights.exists() else folder.resolve().name
+def _weights(folder: Path) -> Path:
+    inside = folder / "model" / "model.safetensors"
+    return inside if inside.exists() else folder / "model.safetensors"
 
 
 def _digest(path: Path) -> str:

@@ -15,15 +15,15 @@ from concordant.runs import Json, Run, read_json, write_whole
 
 EVALUATION, HHH = "evaluation.json", "hhh.json"
 
-_SETTINGS = ("objective", "limit", "test_fraction")
+_SETTINGS = ("objective", "limit", "test_fraction", "mixed", "split")
 """What a run's parents name beside ids: how much of its data was used."""
 
 _KINDS = {"pm": "preference model", "policy": "policy"}
 
 
-def save_evaluation(run: Run, evaluation: Json) -> None:
+def save_evaluation(run: Run, evaluation: Json, file: str = EVALUATION) -> None:
     """Put ``PMEvaluation.json()`` beside a run, in place of an earlier one, and its numbers into the model's card."""
-    write_whole(run.path / EVALUATION, json.dumps(evaluation, indent=2) + "\n")
+    write_whole(run.path / file, json.dumps(evaluation, indent=2) + "\n")
     if run.finished and (run.model / CARD).exists():
         write_card(run, run.result, evaluation)
 

@@ -31,8 +31,8 @@ from concordant.models.checkpoints import (
 )
 from concordant.models.generation import SamplingLimits, generate
 from concordant.models.language_model import LanguageModel
-from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Run, Watch
+from concordant.sampler import BatchScorer
 from concordant.train.advantages import generalised_advantages, token_rewards, whiten
 from concordant.train.losses import divergence
 from concordant.train.ppo_update import Batch, Training, update
@@ -68,7 +68,7 @@ POLICY_METRICS = {
 def train_policy(
     run: Run,
     base: LanguageModel,
-    pm: PreferenceModel,
+    pm: BatchScorer,
     prompts: Sequence[Conversation],
     config: PolicyConfig,
     watch: Watch,
@@ -78,7 +78,7 @@ def train_policy(
     Args:
         run: the run's folder; an unfinished one is gone on with from its last checkpoint.
         base: the first policy and the reference.
-        pm: gives the score; it may have another tokenizer, because it is shown text.
+        pm: gives the score: a preference model or an ensemble; it may have another tokenizer, because it is shown text.
         prompts: conversations that end on the human side.
         config: batch, rates, limits.
         watch: told of progress.
@@ -120,7 +120,7 @@ def sample(model: LanguageModel, prompts: list[list[int]], step: int, config: Po
 
 
 def score(
-    model: LanguageModel, pm: PreferenceModel, prompts: Sequence[Conversation], rollout: Rollout
+    model: LanguageModel, pm: BatchScorer, prompts: Sequence[Conversation], rollout: Rollout
 ) -> Float[Tensor, " R"]:
     """(R,) the PM's scores. It is shown each reply's text, since its tokens may not be the policy's."""
     items = [
@@ -204,7 +204,7 @@ def _save_now_and_then(run: Run, training: Training, config: PolicyConfig) -> No
 
 
 def _split(
-    base: LanguageModel, pm: PreferenceModel, prompts: Sequence[Conversation], config: PolicyConfig
+    base: LanguageModel, pm: BatchScorer, prompts: Sequence[Conversation], config: PolicyConfig
 ) -> tuple[list[tuple[Conversation, list[int]]], list[tuple[Conversation, list[int]]]]:
     """(prompts of the trial, prompts to train on), with their tokens; the two share no opening."""
     fitting = [
@@ -248,7 +248,7 @@ def _order(seed: int, epoch: int, count: int) -> list[int]:
 def _try_out(
     run: Run,
     training: Training,
-    pm: PreferenceModel,
+    pm: BatchScorer,
     trial: Sequence[tuple[Conversation, list[int]]],
     config: PolicyConfig,
 ) -> None:
