@@ -8,6 +8,7 @@ import numpy as np
 
 from concordant.evaluate.figures import (
     BLUE,
+    CLEAR,
     COLLAPSED,
     GREY,
     INK,
@@ -16,7 +17,6 @@ from concordant.evaluate.figures import (
     Missing,
     Question,
     draw,
-    key,
     number,
     percent,
     percent_span,
@@ -69,10 +69,10 @@ def category_figure(hhh: Json | None) -> Figure | Missing:
         lines = {"paper's 52B": hhh["paper"]["preference_model_52b"], "people": hhh["paper"]["people"], "chance": 0.5}
         for name, at in lines.items():
             ax.axhline(100 * at, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)))
-            ax.annotate(name, (-0.48, 100 * at), (0, 2), textcoords="offset points", color=GREY)
+            ax.annotate(name, (-1.25, 100 * at), (2, 2), textcoords="offset points", color=GREY)
         ax.errorbar(places, 100 * y, 100 * bars, fmt="o", color=BLUE, elinewidth=0.9)
         ax.set_xticks(places, [f"{name}\n{part['n']:,}" for name, part in shown.items()])
-        ax.set(xlabel="category, and items", ylabel="correct reply scored higher (%)", xlim=(-0.5, len(shown) - 0.5))
+        ax.set(xlabel="category, and items", ylabel="correct reply scored higher (%)", xlim=(-1.25, len(shown) - 0.5))
         ax.set_ylim(max(0.0, min(42.0, 100 * (y - bars[0]).min() - 3)), 101)
 
     table: list[list[Any]] = [["category", "accuracy", "ci95_low", "ci95_high", "n"]]
@@ -108,8 +108,8 @@ def difference_figure(hhh: Json | None) -> Figure | Missing:
         ax.hist(gap[gap >= 0], edges, color=BLUE)
         ax.hist(gap[gap < 0], edges, color=ORANGE, hatch="////", edgecolor="white", linewidth=0)
         ax.axvline(0, color=INK, linewidth=0.7)
-        key(ax, 1, "right", BLUE)
-        key(ax, 0, "wrong (hatched)", ORANGE)
+        for at, side, name, color in ((0, "left", "wrong (hatched)", ORANGE), (1, "right", "right", BLUE)):
+            ax.annotate(name, (at, 1), xycoords="axes fraction", ha=side, va="top", color=color, bbox=CLEAR)
         ax.set(xlabel="score difference, correct minus incorrect", ylabel="items")
 
     table: list[list[Any]] = [["item", "category", "difference"]]
