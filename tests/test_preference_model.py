@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from concordant.conversation import Conversation
 from concordant.errors import UserError
@@ -167,3 +167,13 @@ def test_other_models_are_refused(toy: ToyModels, tmp_path: Path) -> None:
     (tmp_path / "torn/model.safetensors").write_bytes(b"torn")
     with pytest.raises(UserError, match="cannot be loaded as a preference model"):
         PreferenceModel.load(tmp_path / "torn")
+
+
+@pytest.mark.parametrize("kind", ["chat", "gpt2"])
+def test_size_is_counted_without_embeddings(kind: str, toy: ToyModels) -> None:
+    """Of a language model's weights, all but the token and position embeddings (its head is tied), and a score head."""
+    folder = getattr(toy, kind)
+    plain = AutoModelForCausalLM.from_pretrained(folder)
+    names = ("embed_tokens.weight", "wte.weight", "wpe.weight", "lm_head.weight")
+    body = sum(weight.numel() for name, weight in plain.named_parameters() if not name.endswith(names))
+    assert PreferenceModel.from_language_model(folder, seed=0).size == body + 32

@@ -93,6 +93,12 @@ class PreferenceModel:
     def device(self) -> torch.device:
         return torch.device(next(self.network.parameters()).device)
 
+    @property
+    def size(self) -> int:
+        """How many weights, without embeddings, as the paper counts (§3.1; Askell et al.)."""
+        embeddings = {id(part.weight) for part in self.classifier.modules() if isinstance(part, nn.Embedding)}
+        return sum(weight.numel() for weight in self.classifier.parameters() if id(weight) not in embeddings)
+
     def row(self, prompt: Conversation, replies: Sequence[str]) -> SharedRow | None:
         """One row: the prompt once, then every reply with its end-of-context token. None if it cannot fit."""
         end = self.format.tokenizer.convert_tokens_to_ids(END_OF_CONTEXT)
