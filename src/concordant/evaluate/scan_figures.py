@@ -1,8 +1,8 @@
 """Figures of scans: accuracy against comparisons (Fig. 7), mixture (Fig. 19, 26), loss weight (Fig. 27), any setting.
 
 A scan's tests are the same for all its models, so their noise moves a whole curve; the scatter of the seeds is what
-order, draw and initial values do. The two are drawn apart: bars and strokes. Left out: curves divided by each size's best
-(the lower rows of Fig. 19 and 26), which the table allows.
+order, draw and initial values do. The two are drawn apart: bars and strokes. Left out: curves divided by each size's
+best (the lower rows of Fig. 19 and 26), which the table allows.
 """
 
 import math
@@ -173,7 +173,7 @@ def _paint_panel(ax: Any, points: Sequence[Point], fit: Mapping[str, int]) -> No
             x = np.array([point.x for point in line])
             y = np.array([point.accuracy for point in line])
             bars = np.abs(np.array([point.ci95 for point in line]).T - y)
-            mark, dashes = _MARKS[curve]  # the seeds stay visible behind a mean
+            mark, dashes = _MARKS[curve]
             parts = [*([model] if len(models) > 1 else []), *([curve] if curve != "mean" else [])]
             ax.errorbar(
                 x,
