@@ -77,7 +77,7 @@ def test_mixture_and_loss_weight() -> None:
     figure, _ = scan_figure("harmless_share", {"helpful": "", "harmless": ""}, rows)
     assert isinstance(figure, Figure)
     assert figure.title == "Highest mean accuracy, 65.5\u202f%, at 50\u202f% harmless; lowest 52.5\u202f%"
-    assert "35 to 38" in figure.caption and "m, harmless" in figure.svg
+    assert "35 to 38" in figure.caption and figure.svg.count(">harmless<") == 1
     weighed, _ = scan_figure("harmless_weight", {"helpful": "", "harmless": ""}, [row(x, 0.6, 0.6) for x in (1, 2, 10)])
     assert isinstance(weighed, Figure)
     assert weighed.question.figure == "Fig. 27" and "loss weight λ" in weighed.svg

@@ -174,7 +174,6 @@ def _paint_panel(ax: Any, points: Sequence[Point], fit: Mapping[str, int]) -> No
             y = np.array([point.accuracy for point in line])
             bars = np.abs(np.array([point.ci95 for point in line]).T - y)
             mark, dashes = _MARKS[curve]
-            parts = [*([model] if len(models) > 1 else []), *([curve] if curve != "mean" else [])]
             ax.errorbar(
                 x,
                 100 * y,
@@ -184,7 +183,7 @@ def _paint_panel(ax: Any, points: Sequence[Point], fit: Mapping[str, int]) -> No
                 markersize=3.2,
                 color=colour,
                 elinewidth=0.8,
-                label=", ".join(parts),
+                label=_label(model, curve, points),
             )
             for point in line:
                 if len(point.seeds) > 1:
@@ -200,11 +199,18 @@ def _paint_panel(ax: Any, points: Sequence[Point], fit: Mapping[str, int]) -> No
     ax.set_ylim(low - 3, min(101.0, high + 3))
 
 
+def _label(model: str, curve: str, points: Sequence[Point]) -> str:
+    """What names a line in its panel: the mark where there are two (the colours are named below), else the colour."""
+    if len({point.curve for point in points}) > 1:
+        return curve if model == min(point.model for point in points) else ""
+    return model if len({point.model for point in points}) > 1 else curve.removesuffix("mean")
+
+
 def _legend(ax: Any, place: str) -> None:
     handles, labels = ax.get_legend_handles_labels()
     if len([label for label in labels if label]) > 1:
         box = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 0.8}
-        ax.legend(handles, labels, loc=place, ncols=2 if len(labels) > 3 else 1, fontsize=6, **box)
+        ax.legend(handles, labels, loc=place, fontsize=6, **box)
 
 
 def _x_axis(ax: Any, scanned: str, values: Sequence[float]) -> None:
