@@ -33,8 +33,9 @@ from concordant.config import PreferenceModelConfig
 from concordant.conversation import Conversation
 from concordant.models.base_models import cache_folder, fetch
 from concordant.models.preference_model import PreferenceModel
+from concordant.models.shared_rows import SharedRow
 from concordant.runs import Run
-from concordant.train.pm import comparison_rows, model_to_train, train_pm
+from concordant.train.pm import model_to_train, train_pm
 
 BATCH, MAX_TOKENS, WARMUP, RATE = 8, 512, 4, 2e-5
 PEERS = Path(__file__).parent / ".peers"
@@ -85,13 +86,17 @@ def _prepare(work: Path, data: Path | None, count: int) -> None:
     model.save(work / "model")
     pool = read_comparisons([data])[0] if data else _made_up(count)
     random.Random(0).shuffle(pool)
-    fitting = [one for one in pool if comparison_rows(model, [one])[0]][:count]
+    fitting = [one for one in pool if one.flaw() is None and _row(model, one) is not None][:count]
     pairs = [[[turn.speaker, turn.text] for turn in one.prompt.turns] + [one.chosen, one.rejected] for one in fitting]
     (work / "pairs.json").write_text(json.dumps(pairs))
     random.Random("order:0").shuffle(fitting)  # as train_pm shuffles with seed 0
-    rows, _, _ = comparison_rows(model, fitting)
+    rows = [row for one in fitting if (row := _row(model, one)) is not None]
     ids = [{"chosen_ids": row.prompt + row.replies[0], "rejected_ids": row.prompt + row.replies[1]} for row in rows]
     (work / "ids.json").write_text(json.dumps(ids))
+
+
+def _row(model: PreferenceModel, one: Preference) -> SharedRow | None:
+    return model.row(one.prompt, [one.chosen, one.rejected])
 
 
 def _made_up(count: int) -> list[Preference]:
@@ -142,7 +147,7 @@ def _ours(work: Path) -> dict[str, Any]:
     )
     run = Run.begin(work / "run", "pm", config.model_dump(mode="json"), {})
     model = model_to_train(work / "model", config)
-    rows, _, _ = comparison_rows(model, preferences)
+    tokens = sum(len(row) for one in preferences if (row := _row(model, one)) is not None)
     began = time.perf_counter()
     seen: list[float] = []
     train_pm(run, model, preferences, config, lambda done, total, said: seen.append(time.perf_counter() - began))
@@ -150,7 +155,7 @@ def _ours(work: Path) -> dict[str, Any]:
         "seconds": seen[-1] - seen[0],
         "peak_gb": _peak(),
         "losses": [row["loss"] for row in run.metrics()],
-        "tokens": sum(map(len, rows)),
+        "tokens": tokens,
         "weights": _weights(model.network),
     }
 

@@ -125,12 +125,13 @@ def test_a_network_that_mixes_the_batch(toy: ToyModels) -> None:
 class EarlyReader(PreferenceModel):
     """Reads the score one token before the end of context."""
 
-    def scores(self, batch: RowBatch) -> Any:
+    def scores(self, batch: RowBatch, hidden: torch.Tensor | None = None) -> torch.Tensor:
         rows, columns = batch.reply_ends()
         hidden = self.network.model(
             input_ids=batch.input_ids, attention_mask=batch.attention, position_ids=batch.positions
         ).last_hidden_state
-        return self.network.score(hidden[rows, columns - 1])[:, 0]
+        scores: torch.Tensor = self.network.score(hidden[rows, columns - 1])[:, 0]
+        return scores
 
 
 def test_a_score_read_elsewhere(toy: ToyModels) -> None:

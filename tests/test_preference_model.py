@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from concordant.conversation import Conversation
 from concordant.errors import UserError
@@ -214,3 +214,13 @@ def test_layers_computed_again_give_the_same_gradient(kind: str, lora: bool, toy
     assert found.keys() == expected.keys() and little < much / 2
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["chat", "gpt2"])
+def test_size_is_counted_without_embeddings(kind: str, toy: ToyModels) -> None:
+    """Of a language model's weights, all but the token and position embeddings (its head is tied), and a score head."""
+    folder = getattr(toy, kind)
+    plain = AutoModelForCausalLM.from_pretrained(folder)
+    names = ("embed_tokens.weight", "wte.weight", "wpe.weight", "lm_head.weight")
+    body = sum(weight.numel() for name, weight in plain.named_parameters() if not name.endswith(names))
+    assert PreferenceModel.from_language_model(folder, seed=0).size == body + 32

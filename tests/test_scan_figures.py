@@ -55,7 +55,7 @@ def test_a_learning_curve_with_the_papers_fit() -> None:
     assert "m, helpful: +2.16 points per e-fold" in figure.caption
     assert "1 to 2 seeds a point" in figure.caption and "1,200 helpful comparisons" in figure.caption
     assert "the paper&#x27;s fit, P = 12.6M" in figure.svg or "the paper's fit, P = 12.6M" in figure.svg
-    assert "chance" in figure.svg
+    assert "Grey: chance" in figure.caption
     table = list(csv.DictReader(io.StringIO(figure.csv)))
     assert [(line["comparisons"], line["seeds"]) for line in table][-1] == ("4000", "0.620000 0.640000")
     assert [point["x"] for point in points] == [1000, 2000, 4000]
@@ -77,7 +77,7 @@ def test_mixture_and_loss_weight() -> None:
     figure, _ = scan_figure("harmless_share", {"helpful": "", "harmless": ""}, rows)
     assert isinstance(figure, Figure)
     assert figure.title == "Highest mean accuracy, 65.5\u202f%, at 50\u202f% harmless; lowest 52.5\u202f%"
-    assert "35 to 38" in figure.caption and "m, harmless" in figure.svg
+    assert "35 to 38" in figure.caption and figure.svg.count(">harmless<") == 1
     weighed, _ = scan_figure("harmless_weight", {"helpful": "", "harmless": ""}, [row(x, 0.6, 0.6) for x in (1, 2, 10)])
     assert isinstance(weighed, Figure)
     assert weighed.question.figure == "Fig. 27" and "loss weight λ" in weighed.svg

@@ -7,8 +7,6 @@ Each half is made once: a finished run is not trained again, and a killed one go
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import nn
-
 from concordant.comparison import Preference
 from concordant.config import PreferenceModelConfig
 from concordant.evaluate.run_material import EVALUATION, save_evaluation
@@ -36,12 +34,6 @@ def train_run(run: Run, base: Path, lessons: Sequence[Preference], config: Prefe
 def measure_run(run: Run, exam: Sequence[Preference], watch: Watch, file: str = EVALUATION) -> Json:
     """``PMEvaluation.json()`` of the run's model with its number of parameters, written beside the run as ``file``."""
     model = PreferenceModel.load(run.path)
-    result = {**evaluate_pm(model, exam, watch).json(), "parameters": parameters(model)}
+    result = {**evaluate_pm(model, exam, watch).json(), "parameters": model.size}
     save_evaluation(run, result, file)
     return result
-
-
-def parameters(model: PreferenceModel) -> int:
-    """Weights without embeddings, as the paper counts a model's size."""
-    embeddings = {id(part.weight) for part in model.classifier.modules() if isinstance(part, nn.Embedding)}
-    return sum(weight.numel() for weight in model.classifier.parameters() if id(weight) not in embeddings)

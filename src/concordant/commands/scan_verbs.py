@@ -133,14 +133,14 @@ def _run(args: argparse.Namespace, scan: "Scan") -> Outcome:
 
 def _table(key: str, points: list[dict[str, Any]]) -> list[str]:
     """The points in at most 80 columns."""
-    lines = [f"  {'base model':<22} {'test':<9} {key:>15} accuracy   95 %          seeds"]
+    lines = [f"  {'base model':<21} {'test':<9} {key:>15} accuracy   95 %          seeds"]
     for point in points:
-        model = point["model"] if len(point["model"]) <= 22 else f"{point['model'][:21]}…"
+        model = point["model"] if len(point["model"]) <= 21 else f"{point['model'][:20]}…"
         low, high = point["ci95"]
         interval = f"{100 * low:.1f} to {100 * high:.1f}"
         accuracy = f"{100 * point['accuracy']:6.1f} %"
         lines.append(
-            f"  {model:<22} {point['curve']:<9} {point['x']:>15,g} {accuracy}   {interval:<13} {len(point['seeds']):>5}"
+            f"  {model:<21} {point['curve']:<9} {point['x']:>15,g} {accuracy}   {interval:<13} {len(point['seeds']):>5}"
         )
     return lines
 

@@ -1,8 +1,8 @@
 """Figures of scans: accuracy against comparisons (Fig. 7), mixture (Fig. 19, 26), loss weight (Fig. 27), any setting.
 
 A scan's tests are the same for all its models, so their noise moves a whole curve; the scatter of the seeds is what
-order, draw and initial values do. The two are drawn apart: bars and dots. Left out: curves divided by each size's best
-(the lower rows of Fig. 19 and 26), which the table allows.
+order, draw and initial values do. The two are drawn apart: bars and strokes. Left out: curves divided by each size's
+best (the lower rows of Fig. 19 and 26), which the table allows.
 """
 
 import math
@@ -141,9 +141,10 @@ def scan_figure(scanned: str, tests: Mapping[str, Any], rows: Sequence[Json]) ->
             _paint_panel(ax, [point for point in points if point.curve in shown], fit if "helpful" in shown else {})
             if scanned == MIXTURE and "helpful" in shown and len(tests) > 1:
                 for x in (0.0, 1.0):
-                    ax.plot([x, x], [100 * end for end in PURE_ON_THE_OTHER], color=INK, linewidth=3, alpha=0.5)
-            ax.set_ylabel(f"{' and '.join(shown)} (%)" if len(curves) > 1 else f"{shown[0]} accuracy (%)")
-            _legend(ax)
+                    low, high = (100 * end for end in PURE_ON_THE_OTHER)
+                    ax.fill_between([x - 0.03, x + 0.03], low, high, color=INK, alpha=0.4, linewidth=0)
+            ax.set_ylabel("accuracy (%)" if len(shown) > 1 else f"{shown[0]} (%)")
+            _legend(ax, "lower center" if scanned == MIXTURE else "best")
         _x_axis(axes[-1], scanned, sorted({point.x for point in points}))
 
     table: list[list[Any]] = [["model", "curve", scanned, "accuracy", "ci95_low", "ci95_high", "seeds"]]
@@ -166,7 +167,6 @@ def _paint_panel(ax: Any, points: Sequence[Point], fit: Mapping[str, int]) -> No
     """The curves of one panel: models by colour, objectives by mark and line; chance; the paper's fit, thin."""
     models = sorted({point.model for point in points})
     ax.axhline(50, color=GREY, linewidth=0.7, linestyle=(0, (2, 2)))
-    ax.annotate("chance", (0, 50), (2, 2), ("axes fraction", "data"), "offset points", color=GREY, fontsize=6.5)
     for model, colour in zip(models, _COLOURS * len(models), strict=False):
         for curve in dict.fromkeys(point.curve for point in points):
             line = [point for point in points if (point.model, point.curve) == (model, curve)]
@@ -174,14 +174,21 @@ def _paint_panel(ax: Any, points: Sequence[Point], fit: Mapping[str, int]) -> No
             y = np.array([point.accuracy for point in line])
             bars = np.abs(np.array([point.ci95 for point in line]).T - y)
             mark, dashes = _MARKS[curve]
-            parts = [*([model] if len(models) > 1 else []), *([curve] if curve != "mean" else [])]
             ax.errorbar(
-                x, 100 * y, 100 * bars, fmt=mark, linestyle=dashes, color=colour, elinewidth=0.8, label=", ".join(parts)
+                x,
+                100 * y,
+                100 * bars,
+                fmt=mark,
+                linestyle=dashes,
+                markersize=3.2,
+                color=colour,
+                elinewidth=0.8,
+                label=_label(model, curve, points),
             )
             for point in line:
                 if len(point.seeds) > 1:
                     dots = [100 * seed for seed in point.seeds]
-                    ax.plot([point.x] * len(dots), dots, ".", color=colour, markersize=3.5, alpha=0.45)
+                    ax.plot([point.x] * len(dots), dots, "_", color=colour, markersize=7, alpha=0.7)
         if model in fit:
             ends = np.array([min(point.x for point in points), max(point.x for point in points)])
             label = f"the paper's fit, P = {_size(fit[model])}"
@@ -192,10 +199,18 @@ def _paint_panel(ax: Any, points: Sequence[Point], fit: Mapping[str, int]) -> No
     ax.set_ylim(low - 3, min(101.0, high + 3))
 
 
-def _legend(ax: Any) -> None:
+def _label(model: str, curve: str, points: Sequence[Point]) -> str:
+    """What names a line in its panel: the mark where there are two (the colours are named below), else the colour."""
+    if len({point.curve for point in points}) > 1:
+        return curve if model == min(point.model for point in points) else ""
+    return model if len({point.model for point in points}) > 1 else curve.removesuffix("mean")
+
+
+def _legend(ax: Any, place: str) -> None:
     handles, labels = ax.get_legend_handles_labels()
     if len([label for label in labels if label]) > 1:
-        ax.legend(handles, labels, fontsize=6, frameon=True, facecolor="white", edgecolor="none", framealpha=0.8)
+        box = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 0.8}
+        ax.legend(handles, labels, loc=place, fontsize=6, **box)
 
 
 def _x_axis(ax: Any, scanned: str, values: Sequence[float]) -> None:
@@ -235,9 +250,11 @@ def _caption(scanned: str, points: Sequence[Point], rows: Sequence[Json], fit: M
     text = (
         f"{len(rows)} models, {several} {'seed' if seeds == [1] else 'seeds'} a point, all measured on the same "
         f"{' and '.join(tests)} comparisons. Bars: 95\u202f% interval from those comparisons, clustered by opening; "
-        "they move whole curves. "
+        "they move whole curves. Grey: chance. "
     )
-    text += "" if seeds == [1] else "Dots: single seeds, whose scatter is that of order, draw and initial values. "
+    text += (
+        "" if seeds == [1] else "Short strokes: single seeds, whose scatter is that of order, draw and initial values. "
+    )
     slopes = _slopes(points) if scanned == COMPARISONS else []
     text += "".join(f"{name}: {signed(100 * slope, 2)} points per e-fold. " for name, slope in slopes)
     if fit:
@@ -248,7 +265,7 @@ def _caption(scanned: str, points: Sequence[Point], rows: Sequence[Json], fit: M
     if scanned == MIXTURE and "mean" in {point.curve for point in points}:
         low, high = PURE_ON_THE_OTHER
         text += (
-            f"Thick marks at the ends: the paper on the other objective, {number(100 * low, 0)} to "
+            f"Boxes at the ends: the paper on the other objective, {number(100 * low, 0)} to "
             f"{number(100 * high, 0)}\u202f%, read off its figure. "
         )
     return text.strip()

@@ -144,6 +144,12 @@ class PreferenceModel:
         """The token at which a score is read."""
         return int(self.format.tokenizer.convert_tokens_to_ids(END_OF_CONTEXT))
 
+    @property
+    def size(self) -> int:
+        """How many weights, without embeddings, as the paper counts (§3.1; Askell et al.)."""
+        embeddings = {id(part.weight) for part in self.classifier.modules() if isinstance(part, nn.Embedding)}
+        return sum(weight.numel() for weight in self.classifier.parameters() if id(weight) not in embeddings)
+
     def row(self, prompt: Conversation, replies: Sequence[str]) -> SharedRow | None:
         """One row: the prompt once, then every reply with its end-of-context token. None if it cannot fit."""
         tokens = [[*self.format.reply(reply), self.end_of_context] for reply in replies]
