@@ -25,6 +25,13 @@ class LengthModel(PreferenceModel):
         return [[0.1 * len(reply) for reply in replies] for _, replies in items]
 
 
+class ShortModel(LengthModel):
+    """Thrice as sure that shorter is better."""
+
+    def score_many(self, items: Sequence[tuple[Conversation, Sequence[str]]]) -> list[list[float]]:
+        return [[-3 * score for score in scores] for scores in super().score_many(items)]
+
+
 @pytest.fixture(autouse=True)
 def length_model(monkeypatch: pytest.MonkeyPatch) -> None:
     model = LengthModel(network=None, format=ChatFormat(tokenizer=None))
@@ -111,6 +118,28 @@ def test_a_limit_draws_the_same_comparisons_again(data: Path, capsys: pytest.Cap
     first = said(capsys)
     main(command)
     assert said(capsys) == first
+
+
+def test_several_pms_are_measured_as_one(
+    data: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One likes length, the other dislikes it more: together they are right on the two short replies of eight. No
+    single run's folder keeps that."""
+
+    def load(folder: Path) -> LengthModel:
+        kind = ShortModel if folder.name == "short" else LengthModel
+        return kind(network=None, format=ChatFormat(tokenizer=None))
+
+    monkeypatch.setattr(PreferenceModel, "load", load)
+    arguments = ["evaluate", "pm", str(runs / "pm-1"), str(tmp_path / "short"), "--data", str(data)]
+    assert main([*arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["n"], result["accuracy"], result["ties"]) == (8, 0.25, 0.0)
+    assert not (runs / "pm-1/evaluation.json").exists()
+    assert main([*arguments, "--combine", "minimum"]) == 0
+    assert "minimum of 2 models" in capsys.readouterr().out
+    assert main([*arguments, str(tmp_path / "short")]) == 2
+    assert "is named twice" in capsys.readouterr().err
 
 
 def test_pm_with_a_bag_of_words_and_figures(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

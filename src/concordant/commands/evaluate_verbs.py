@@ -53,7 +53,15 @@ def add(verbs: Verbs) -> None:
 
 
 def _add_pm(parser: argparse.ArgumentParser, run: object) -> None:
-    parser.add_argument("pm", type=Path, metavar="RUN", help="a preference model's run, or its model folder")
+    parser.add_argument(
+        "pm", type=Path, nargs="+", metavar="RUN", help="a preference model's run or model folder; several: an ensemble"
+    )
+    parser.add_argument(
+        "--combine",
+        choices=("mean", "minimum"),
+        default="mean",
+        help="how the scores of several become one, after each model's mean on the comparisons is subtracted",
+    )
     parser.add_argument(
         "--data", type=Path, nargs="+", required=True, metavar="FILE", help="HH .jsonl[.gz] files, or frozen data sets"
     )
@@ -84,7 +92,8 @@ def evaluate_pm_(args: argparse.Namespace) -> Outcome:
 
     evaluation = _measure(args)
     drawn = [draw(evaluation) for draw in (calibration_figure, by_turn_figure, by_threshold_figure)]
-    return _outcome(pm_text(str(args.pm), evaluation), evaluation, _write(drawn, args.out))
+    name = ", ".join(map(str, args.pm)) if len(args.pm) == 1 else f"{args.combine} of {len(args.pm)} models"
+    return _outcome(pm_text(name, evaluation), evaluation, _write(drawn, args.out))
 
 
 def evaluate_calibration_(args: argparse.Namespace) -> Outcome:
@@ -150,11 +159,11 @@ def _outcome(text: str, json: dict[str, Any], written: Sequence[str]) -> Outcome
 
 
 def _measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Score the files' comparisons and measure; a run's folder keeps the result for its report."""
+    """Score the files' comparisons and measure; the folder of a single run keeps the result for its report."""
     from concordant.commands.progress import progress
     from concordant.evaluate.run_material import save_evaluation
     from concordant.evaluate.scoring import evaluate_pm
-    from concordant.models.preference_model import PreferenceModel
+    from concordant.models.ensemble import load_scorer
     from concordant.runs import Run
 
     _refuse_out(args.out)
@@ -165,11 +174,11 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
         from concordant.evaluate.bag_of_words import fit_bag_of_words
 
         words = fit_bag_of_words(read_comparisons(args.train, args.objective)[0], preferences)
-    model = PreferenceModel.load(args.pm)
+    model = load_scorer(args.pm, args.combine, preferences)
     with progress("scoring") as watch:
         evaluation = evaluate_pm(model, preferences, watch, dropped, words).json()
-    if _keeps_results(args.pm):
-        save_evaluation(Run.open(args.pm), evaluation)
+    if len(args.pm) == 1 and _keeps_results(args.pm[0]):
+        save_evaluation(Run.open(args.pm[0]), evaluation)
     return evaluation
 
 
