@@ -138,7 +138,7 @@ def test_several_pms_are_measured_as_one(
     assert not (runs / "pm-1/evaluation.json").exists()
     assert main([*arguments, "--combine", "minimum"]) == 0
     assert "minimum of 2 models" in capsys.readouterr().out
-    assert main([*arguments, str(tmp_path / "short")]) == 2
+    assert main([*arguments[:4], str(tmp_path / "short"), *arguments[4:]]) == 2
     assert "is named twice" in capsys.readouterr().err
 
 
