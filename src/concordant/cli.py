@@ -28,7 +28,7 @@ from concordant.commands import (
     serve_verbs,
     train_verbs,
 )
-from concordant.commands.outcome import Outcome, Verbs, plain
+from concordant.commands.outcome import SILENCE, Outcome, Verbs, plain
 from concordant.errors import UserError
 
 GROUPS = (
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = build_parser().parse_args(arguments)
         outcome: Outcome = args.run(args)
-        if getattr(args, "json", False):
+        if getattr(args, "json", False) and outcome != SILENCE:
             print(json.dumps(plain(outcome.json), allow_nan=False))
         elif outcome.text:
             print(outcome.text)

@@ -27,6 +27,10 @@ class Outcome:
     status: int = 0
 
 
+SILENCE = Outcome("")
+"""Of a process whose leader says it all."""
+
+
 def plain(value: Any) -> Any:
     """``value`` as JSON can say it: a number that is not finite becomes null, for readers in other languages."""
     if isinstance(value, dict):

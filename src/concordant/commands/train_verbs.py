@@ -2,11 +2,12 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from concordant.commands.data_selection import Selection, add_data, add_test, select
-from concordant.commands.outcome import Outcome, Verbs, add_json, add_overrides
+from concordant.commands.outcome import SILENCE, Outcome, Verbs, add_json, add_overrides
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
@@ -113,13 +114,20 @@ def _trained(kind: str, out: Path, config: "PreferenceModelConfig", data: Select
     from concordant.commands.evaluate_text import pm_text
     from concordant.commands.progress import progress
     from concordant.models.base_models import cache_folder, fetch
+    from concordant.models.parallel import Team
     from concordant.pm_run import measure_run, train_run
     from concordant.runs import Run
 
+    team = Team.joined()
     folder = fetch(config.model, cache_folder(), say=_say)
-    run = Run.begin(out, kind, config.model_dump(mode="json"), {**data.record, "base": config.model})
-    with progress("training") as watch:
+    if team.leads:
+        Run.begin(out, kind, config.model_dump(mode="json"), {**data.record, "base": config.model})
+    team.wait()
+    run = Run.open(out)
+    with progress("training") if team.leads else nullcontext(lambda *_: None) as watch:
         trained = train_run(run, folder, data.lessons, config, watch)
+    if not team.leads:
+        return SILENCE
     result: dict[str, Any] = {"run": str(run.path), **trained, "unread": data.dropped}
     lines = [f"{trained['comparisons']} comparisons in {trained['seconds']:.0f} s"]
     if data.exam:

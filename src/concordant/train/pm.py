@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from concordant.models.checkpoints import (
     without_prefix,
 )
 from concordant.models.language_model import layers
+from concordant.models.parallel import Team
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
 from concordant.runs import Run, Watch
@@ -80,6 +82,7 @@ class _Training:
 
     model: PreferenceModel
     optimizer: AdamW
+    team: Team = field(default_factory=Team.joined)
     step: int = 0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=_LONG))
     """Losses of the last steps."""
@@ -114,6 +117,8 @@ def train_pm(
 ) -> dict[str, Any]:
     """One epoch over the comparisons; the finished PM stands in ``run.model``.
 
+    Under ``torchrun``, every process calls this alike: each computes a share of every batch, and the first one writes.
+
     Args:
         run: the run's folder; an unfinished one is gone on with from its last checkpoint.
         model: as ``model_to_train`` makes it.
@@ -131,7 +136,8 @@ def train_pm(
     if not lessons:
         raise UserError(f"none of the {len(preferences)} comparisons can be used ({_counts(dropped)}); collect more")
     random.Random(f"order:{config.seed}").shuffle(lessons)
-    with run.alone():
+    team = Team.joined()
+    with run.alone() if team.leads else nullcontext():
         training = _begin(run, model, config)
         steps = -(-len(lessons) // config.batch_size)
         watch(training.step, steps, "")
@@ -145,7 +151,9 @@ def train_pm(
             _step(training, rate)
             seen = min(len(lessons), training.step * config.batch_size)
             spent = time.monotonic() - began
-            run.log({"step": training.step, "comparisons": seen, **metrics, "learning_rate": rate, "seconds": spent})
+            if team.leads:
+                row = {"step": training.step, "comparisons": seen, **metrics, "learning_rate": rate, "seconds": spent}
+                run.log(row)
             watch(training.step, steps, f"loss {metrics['loss']:.3f}")
         data = {"comparisons": len(lessons), "dropped": dict(dropped), "worker_kinds": dict(kinds)}
         return _finish(run, training, data)
@@ -190,8 +198,11 @@ def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _
         restore_weights(model.network, without_prefix("weights", saved.tensors))
         restore_optimizer(optimizer, without_prefix("optimizer", saved.tensors))
         training.step = saved.values["step"]
-    run.rewind(training.step)
+    if training.team.leads:
+        run.rewind(training.step)
+    training.team.wait()  # the others read what was rewound,
     losses = [row["loss"] for row in run.metrics()]
+    training.team.wait()  # and all have read before anything is logged
     training.recent.extend(losses)
     training.first = losses[0] if losses else None
     return training
@@ -207,22 +218,24 @@ def _freeze_lower(model: PreferenceModel, frozen_layers: int) -> None:
 
 
 def _gradient(training: _Training, batch: Sequence[Lesson], config: PreferenceModelConfig) -> dict[str, float]:
-    """Leave the clipped gradient of the batch's loss in the weights; it is the same in however many passes.
+    """Leave the clipped gradient of the batch's loss in the weights; it is the same in however many passes, and
+    processes of a team.
 
     The loss is Σ weight · pairwise loss / comparisons + lm_coef · Σ −log p / tokens, over the whole batch. The first
     is divided by the number of comparisons and not by the sum of their weights: with another λ the helpful ones pull as
     they did (Fig. 27 adds λ·L_harmless to an L_helpful that stays), and with λ = 1 it is the plain mean.
     """
-    model = training.model
+    model, team = training.model, training.team
     tokens = sum(len(lesson.row.replies[0]) - 1 for lesson in batch)  # all but the end-of-context token
     loss_sum = correct = gap_sum = text_sum = 0.0
-    for group in within_budget([lesson.row for lesson in batch], config.row_tokens):
-        packed = RowBatch.pack([batch[index].row for index in group], model.device)
+    mine = team.share(batch)
+    for group in within_budget([lesson.row for lesson in mine], config.row_tokens):
+        packed = RowBatch.pack([mine[index].row for index in group], model.device)
         hidden = model.hidden(packed)
         scores = model.scores(packed, hidden)
         chosen, rejected = scores[0::2], scores[1::2]
         losses = preference_loss(chosen, rejected)
-        loss: Tensor = (losses * losses.new_tensor([batch[index].weight for index in group])).sum() / len(batch)
+        loss: Tensor = (losses * losses.new_tensor([mine[index].weight for index in group])).sum() / len(batch)
         if config.lm_coef:
             text = language_loss(model.reply_logprobs(packed, hidden))
             loss = loss + config.lm_coef * text / tokens
@@ -232,12 +245,14 @@ def _gradient(training: _Training, batch: Sequence[Lesson], config: PreferenceMo
         loss_sum += losses.sum().item()
         gap_sum += gap.sum().item()
         correct += ((gap > 0).float() + 0.5 * (gap == 0).float()).sum().item()
+    team.add_up_gradients(training.weights)
+    sums = team.add_up({"loss": loss_sum, "accuracy": correct, "score_gap": gap_sum, "lm_loss": text_sum})
     norm = torch.nn.utils.clip_grad_norm_(training.weights, config.gradient_clip).item()
     return {
-        "loss": loss_sum / len(batch),
-        **({"lm_loss": text_sum / tokens} if config.lm_coef else {}),
-        "accuracy": correct / len(batch),
-        "score_gap": gap_sum / len(batch),
+        "loss": sums["loss"] / len(batch),
+        **({"lm_loss": sums["lm_loss"] / tokens} if config.lm_coef else {}),
+        "accuracy": sums["accuracy"] / len(batch),
+        "score_gap": sums["score_gap"] / len(batch),
         "grad_norm": norm,
     }
 
@@ -280,6 +295,8 @@ def _save_now_and_then(run: Run, training: _Training, loss: float, config: Prefe
     already diverged.
     """
     began = time.monotonic()
+    if not training.team.leads:
+        return 0.0
     if training.step and loss <= training.limit and began - training.saved_at >= config.checkpoint_seconds:
         tensors = prefixed("weights", trained_weights(training.model.network))
         tensors |= prefixed("optimizer", optimizer_tensors(training.optimizer))
@@ -290,6 +307,9 @@ def _save_now_and_then(run: Run, training: _Training, loss: float, config: Prefe
 
 def _finish(run: Run, training: _Training, data: dict[str, Any]) -> dict[str, Any]:
     """Write the model, then the result that declares the run finished, and drop the checkpoint."""
+    if not training.team.leads:
+        training.team.wait()
+        return run.result
     run.save_model(training.model.save)
     metrics = run.metrics()
     late = metrics[-max(1, len(metrics) // 4) :]
@@ -304,6 +324,7 @@ def _finish(run: Run, training: _Training, data: dict[str, Any]) -> dict[str, An
     }
     write_card(run, result)
     run.finish(result)
+    training.team.wait()
     return result
 
 
