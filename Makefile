@@ -2,15 +2,19 @@
 
 PYTHON ?= python3
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 TEST_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.installed
 LOCK := requirements.lock
 
-.PHONY: help install demo test check bench docs lock
+# Installed beside the packages, without what it asks for: both sides run on the same torch and transformers.
+PEERS := trl==1.16.0 datasets==5.2.0 dill==0.4.1 multiprocess==0.70.19 xxhash
+
+.PHONY: help install demo test check bench bench-pm docs lock
 help:
 	@echo "make VERB, where VERB is one of"
-	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 install: $(READY) ## set up .venv with the versions of requirements.lock (the other verbs do it by themselves)
 
@@ -26,7 +30,11 @@ check: $(READY) ## what a commit must pass: format, lint, types, layers, docs
 	@echo "Layers and docs …" && $(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py
 
 bench: $(READY) ## the side-by-side measurements in benchmarks/; each writes its JSON beside itself
-	@for script in $(wildcard benchmarks/*.py); do echo "$$script …" && $(BIN)/python "$$script" || exit 1; done
+	@for script in $(filter-out %_against_trl.py,$(wildcard benchmarks/*.py)); do echo "$$script …" && $(BIN)/python "$$script" || exit 1; done
+
+bench-pm: $(READY) ## train a preference model here and with TRL; BENCH_ARGS="--data FILE" for real comparisons
+	@test -d benchmarks/.peers/trl || $(BIN)/python -m pip install -qq --no-deps --target benchmarks/.peers $(PEERS)
+	@$(BIN)/python benchmarks/pm_against_trl.py $(BENCH_ARGS)
 
 docs: $(READY) ## rewrite the pages of docs/ that are made from the code
 	@$(BIN)/python docs/generate.py

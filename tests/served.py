@@ -20,6 +20,11 @@ def free_port() -> int:
         return port
 
 
+def _hear_ctrl_c() -> None:
+    """Tests that were started in the background ignore SIGINT, and so would their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Served:
     """``concordant serve --scripted-replies`` on a programme of its own."""
 
@@ -46,7 +51,7 @@ class Served:
         command = [sys.executable, "-m", "concordant.cli", "serve", "--dir", str(self.folder), "--port", str(self.port)]
         command += ["--scripted-replies", str(self._seconds)]
         with (self.folder / "serve.out").open("wb") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, preexec_fn=_hear_ctrl_c)
         deadline = time.monotonic() + 60
         while not self._is_up():
             assert self.process.poll() is None, (self.folder / "serve.out").read_text()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,9 @@ def test_two_parts_and_a_policy_against_both(
     members = [str(tmp_path / part) for part in "ab"]
     assert main([*policy, "--pm", *members, "--combine", "minimum", "--json"]) == 0
     assert said(capsys)["updates"] == 2
-    assert Run.open(tmp_path / "policy").head["parents"]["pm"] == "minimum of a, b"
-    assert "parents.pm was 'minimum of a, b', now 'mean of a, b'" in refused(capsys, [*policy, "--pm", *members])
+    named = Run.open(tmp_path / "policy").head["parents"]["pm"]
+    assert re.fullmatch(r"minimum of a@[0-9a-f]{12}, b@[0-9a-f]{12}", named)
+    assert f"parents.pm was '{named}', now 'mean of a@" in refused(capsys, [*policy, "--pm", *members])
 
 
 def test_an_interrupted_run_goes_on_with_the_same_command(
