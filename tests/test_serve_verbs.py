@@ -49,7 +49,9 @@ def test_simulate_goes_on_where_it_stopped(served: Served, capsys: pytest.Captur
     ]
     for held in (1, 3):
         assert main([*command, "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)["conversations"] == held
+        found = capsys.readouterr()
+        assert json.loads(found.out)["conversations"] == held
+        assert ("going on with the 1 conversations" in found.err) == (held == 1)
 
 
 @pytest.mark.parametrize(

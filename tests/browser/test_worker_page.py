@@ -238,11 +238,13 @@ def test_nothing_scrolls_sideways_on_a_phone(seat: Seat, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 700})
 
     def fits() -> None:
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.wait_for_load_state()  # a page that is just being opened has no root to measure
+        assert page.locator("html").evaluate("root => root.scrollWidth") <= width
 
     seat.enter()
     fits()
     page.get_by_role("button", name="Start").click()
+    page.wait_for_selector("#text")
     fits()
     page.locator("#text").fill("A" * 300 + " word")
     page.get_by_role("button", name="Send").click()

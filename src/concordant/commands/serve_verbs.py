@@ -168,6 +168,8 @@ def simulate_(args: argparse.Namespace) -> Outcome:
     asked = {"conversations": args.conversations, "objective": args.objective, "study": args.study, "seed": seed}
     errand = programme.errand("simulate", asked)
     left = errand.goal() or args.conversations
+    if left < args.conversations:
+        print(f"going on with the {left} conversations that an interrupted start left", file=sys.stderr, flush=True)
     plan = Plan(
         url=url,
         conversations=left,
