@@ -22,9 +22,12 @@ _KINDS = {"pm": "preference model", "policy": "policy"}
 
 
 def save_evaluation(run: Run, evaluation: Json, file: str = EVALUATION) -> None:
-    """Put ``PMEvaluation.json()`` beside a run, in place of an earlier one, and its numbers into the model's card."""
+    """Put ``PMEvaluation.json()`` beside a run, in place of an earlier one, and its numbers into the model's card.
+
+    Under another name it is a measurement of its own, such as a scan's for one objective, and leaves the card alone.
+    """
     write_whole(run.path / file, json.dumps(evaluation, indent=2) + "\n")
-    if run.finished and (run.model / CARD).exists():
+    if file == EVALUATION and run.finished and (run.model / CARD).exists():
         write_card(run, run.result, evaluation)
 
 
