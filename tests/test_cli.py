@@ -131,6 +131,15 @@ def test_text_or_with_json_one_object_and_nothing_else(
     assert json.loads(out) == {"accuracy": 0.65, "n": 300} and out.count("\n") == 1 and err == ""
 
 
+def test_json_never_holds_what_json_cannot_say(
+    verb: Callable[[Handler], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {"nll": float("nan"), "rows": [{"gap": float("inf")}, (1.5, "x")], "n": 3}
+    verb(lambda args: Outcome("", found))
+    assert cli.main(["act", "--json"]) == 0
+    assert capsys.readouterr().out == '{"nll": null, "rows": [{"gap": null}, [1.5, "x"]], "n": 3}\n'
+
+
 def test_a_verdict_sets_the_exit_status(verb: Callable[[Handler], None]) -> None:
     verb(lambda _: Outcome("1 of 6 checks failed", status=1))
     assert cli.main(["act"]) == 1
