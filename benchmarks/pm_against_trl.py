@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matmul import matmul_rate
 
 from concordant.collect.openings import openings
 from concordant.commands.comparison_files import read_comparisons
@@ -91,8 +92,14 @@ def _prepare(work: Path, data: Path | None, count: int) -> None:
     (work / "pairs.json").write_text(json.dumps(pairs))
     random.Random("order:0").shuffle(fitting)  # as train_pm shuffles with seed 0
     rows = [row for one in fitting if (row := _row(model, one)) is not None]
-    ids = [{"chosen_ids": row.prompt + row.replies[0], "rejected_ids": row.prompt + row.replies[1]} for row in rows]
+    ids = [_for_trl(row) for row in rows]
     (work / "ids.json").write_text(json.dumps(ids))
+
+
+def _for_trl(row: SharedRow) -> dict[str, Any]:
+    """As its trainer reads a comparison, with the length that its grouping by length asks for."""
+    chosen, rejected = (row.prompt + reply for reply in row.replies)
+    return {"chosen_ids": chosen, "rejected_ids": rejected, "length": max(len(chosen), len(rejected))}
 
 
 def _row(model: PreferenceModel, one: Preference) -> SharedRow | None:
@@ -116,7 +123,7 @@ def _made_up(count: int) -> list[Preference]:
 
 def _run(work: Path, side: str) -> dict[str, Any]:
     """One side in a process of its own, with the machine's matrix-product rate of the same minute."""
-    rate = _matmul_rate()
+    rate = matmul_rate()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PEERS), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, __file__, "--work", str(work), "--side", side]
     subprocess.run(command, check=True, env=environment if side != "concordant" else os.environ)
@@ -219,16 +226,6 @@ def _weights(network: torch.nn.Module) -> int:
 
 def _peak() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
-
-
-def _matmul_rate() -> float:
-    """GFLOP/s of a product of two square matrices."""
-    left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    left @ right
-    began = time.perf_counter()
-    for _ in range(50):
-        left @ right
-    return 50 * 2 * 1024**3 / (time.perf_counter() - began) / 1e9
 
 
 if __name__ == "__main__":

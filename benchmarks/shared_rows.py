@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matmul import matmul_rate
 
 from concordant.collect.openings import openings
 from concordant.comparison import Objective
@@ -21,7 +22,7 @@ from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch, SharedRow
 from concordant.train.losses import preference_loss
 
-PAIRS, BATCH = 32, 8
+PAIRS, BATCH = 16, 8
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
     model.network.requires_grad_(True)
     rows = _rows(model)
     result: dict[str, Any] = {"threads": torch.get_num_threads(), "pairs": PAIRS, "batch": BATCH}
-    result["matmul_gflops"] = round(_matmul_rate(), 1)
+    result["matmul_gflops"] = round(matmul_rate(), 1)
     for name, work in (("shared", _shared), ("padded", _padded)):
         work(model, rows[:BATCH])
         began = time.perf_counter()
@@ -70,15 +71,6 @@ def _train(model: PreferenceModel, scores: Callable[[], torch.Tensor]) -> float:
     loss.backward()  # type: ignore[no-untyped-call]
     model.network.zero_grad(set_to_none=True)
     return loss.item()
-
-
-def _matmul_rate() -> float:
-    left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    left @ right
-    began = time.perf_counter()
-    for _ in range(30):
-        left @ right
-    return 30 * 2 * 1024**3 / (time.perf_counter() - began) / 1e9
 
 
 if __name__ == "__main__":

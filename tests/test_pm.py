@@ -13,6 +13,7 @@ from concordant.config import PreferenceModelConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.checkpoints import Checkpoint
+from concordant.models.machine import Machine
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch
 from concordant.runs import Run
@@ -96,7 +97,7 @@ def gradient_of(
     fresh = model_to_train(folder or toy.chat, config)
     fresh.network.double().requires_grad_(True)
     lessons, _, _ = comparison_lessons(fresh, items, config.harmless_weight)
-    training = _Training(fresh, AdamW(fresh.network.parameters()))
+    training = _Training(fresh, AdamW(fresh.network.parameters()), Machine("cpu", 1, "float32", {}))
     metrics = _gradient(training, lessons, config)
     named = fresh.network.named_parameters()
     return metrics, {name: weight.grad.clone() for name, weight in named if weight.grad is not None}

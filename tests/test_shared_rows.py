@@ -1,5 +1,7 @@
 """Rows that share their prompt: the layout worked out by hand, and every reply as if it stood alone."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from concordant.conversation import Conversation
 from concordant.models.language_model import LanguageModel
 from concordant.models.preference_model import PreferenceModel
-from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
+from concordant.models.shared_rows import PASS_COST, RowBatch, SharedRow, within_budget
 from toy_model import ToyModels
 
 ROWS = [SharedRow([11, 12], [[21, 22, 23], [31]]), SharedRow([11, 12, 13, 14], [[21], [31, 32]])]
@@ -58,6 +60,37 @@ def test_what_predicts_each_reply_token() -> None:
 def test_a_prompt_alone_has_no_replies() -> None:
     batch = RowBatch.pack([SharedRow([11, 12], [])])
     assert [part.tolist() for part in batch.reply_ends()] == [[], []]
+
+
+def work(groups: list[list[int]], lengths: list[int]) -> int:
+    return sum(PASS_COST + len(group) * max(lengths[index] for index in group) for group in groups)
+
+
+def test_the_cut_saves_padding_where_it_costs_more_than_a_pass() -> None:
+    """One row of 300 and four of 40: together 1,500 padded tokens, apart 300 + 160 and one more pass (96)."""
+    rows = [SharedRow([1] * length, []) for length in (40, 40, 300, 40, 40)]
+    assert list(within_budget(rows, 4096)) == [[2], [0, 1, 3, 4]]
+    # 60 tokens of padding are cheaper than another pass.
+    close = [SharedRow([1] * length, []) for length in (100, 100, 40)]
+    assert list(within_budget(close, 4096)) == [[0, 1, 2]]
+    # On an accelerator a pass costs as much as thousands of tokens.
+    assert list(within_budget(rows, 4096, "cuda")) == [[2, 0, 1, 3, 4]]
+
+
+@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=7), budget=st.integers(1, 1000))
+def test_no_cut_of_the_sorted_rows_is_less_work(lengths: list[int], budget: int) -> None:
+    """Against all 2^(n−1) cuts."""
+    rows = [SharedRow([1] * length, []) for length in lengths]
+    order = sorted(range(len(rows)), key=lambda index: -lengths[index])
+    found = work(list(within_budget(rows, budget)), lengths)
+    for cuts in itertools.product([False, True], repeat=len(rows) - 1):
+        groups = [[order[0]]]
+        for index, cut in zip(order[1:], cuts, strict=True):
+            if cut:
+                groups.append([])
+            groups[-1].append(index)
+        if all(len(group) == 1 or len(group) * lengths[group[0]] <= budget for group in groups):
+            assert found <= work(groups, lengths)
 
 
 @given(

@@ -10,6 +10,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from concordant.comparison import Preference
 from concordant.config import PreferenceModelConfig
+from concordant.errors import UserError
+from concordant.models.machine import cannot_compile
 from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Run, Watch
 from concordant.train.pm import PM_METRICS, train_pm
@@ -66,8 +68,9 @@ def accuracy(run: Run, exam: list[Preference]) -> float:
         ("chat", {"lora_rank": 4, "learning_rate": 2e-2}),
         ("chat", {"frozen_layers": 1, "learning_rate": 1e-2}),
         ("gpt2", {"learning_rate": 1e-2}),
+        ("chat", {"dtype": "bfloat16"}),
     ],
-    ids=["all weights", "no template", "LoRA", "upper layer", "GPT-2"],
+    ids=["all weights", "no template", "LoRA", "upper layer", "GPT-2", "bfloat16"],
 )
 def test_a_rule_is_learned(kind: str, settings: dict[str, Any], train: Train) -> None:
     """From a coin's ln 2 to below 0.5, and it holds on comparisons that were never seen."""
@@ -78,6 +81,26 @@ def test_a_rule_is_learned(kind: str, settings: dict[str, Any], train: Train) ->
     assert run.result["train_accuracy"] > 0.8
     assert accuracy(run, good_over_bad(50, seed=1)) > 0.8
     assert not run.checkpoint.exists()
+
+
+@pytest.mark.filterwarnings("default")  # the compiler warns of its own parts
+@pytest.mark.skipif(cannot_compile() is not None, reason=f"no {cannot_compile()}")
+def test_compiled_layers_learn_the_same(train: Train) -> None:
+    """A run of a few steps, to rounding; and it goes on after an interruption."""
+    settings = {"lora_rank": 4, "frozen_layers": 1, "gradient_checkpointing": True}
+    plain = train("plain", **settings, batch_size=40)
+    with pytest.raises(Stopped):
+        train("compiled", **settings, batch_size=40, compile_layers=True, watch=stop_at(2), checkpoint_seconds=0)
+    compiled = train("compiled", **settings, batch_size=40, compile_layers=True, checkpoint_seconds=0)
+    assert [row["loss"] for row in compiled.metrics()] == pytest.approx(
+        [row["loss"] for row in plain.metrics()], rel=1e-4
+    )
+
+
+def test_compiling_needs_a_compiler(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("concordant.models.machine.which", lambda name: None)
+    with pytest.raises(UserError, match=r"C\+\+ compiler"):
+        train("run", compile_layers=True)
 
 
 def test_what_is_logged(train: Train) -> None:
@@ -99,6 +122,7 @@ def test_the_last_batch_may_be_smaller(train: Train) -> None:
     assert [row["comparisons"] for row in rows] == [50, 100, 120]
 
 
+@pytest.mark.filterwarnings("default")  # the compiler warns of its own parts
 @pytest.mark.parametrize("settings", [{}, {"lora_rank": 4, "frozen_layers": 1}], ids=["all weights", "LoRA"])
 def test_an_interrupted_run_goes_on_bit_for_bit(settings: dict[str, Any], train: Train) -> None:
     """Stopped between the log and the checkpoint of a step, twice, and once before the first checkpoint."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.chat_format import ChatFormat
+from concordant.models.machine import keep_memory
 from concordant.models.shared_rows import RowBatch, SharedRow
 from concordant.runs import read_json
 
@@ -135,6 +136,7 @@ def read_folder(folder: Path, kind: Any, what: str, **settings: Any) -> tuple[An
         raise UserError(f"{folder} holds no model (it has no config.json); give a folder written by a run or a hub id")
     if "model_type" not in read_json(folder / "config.json"):
         raise UserError(f"{folder} holds no model yet (its config.json names no model_type); let the run end first")
+    keep_memory()
     folder = folder.resolve()  # an adapter trained on this model keeps the path of it
     try:
         network = kind.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **settings)

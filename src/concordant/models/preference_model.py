@@ -22,6 +22,7 @@ from concordant.errors import UserError
 from concordant.models.chat_format import ChatFormat
 from concordant.models.language_head import attach_language_head, language_logprobs, without_language_head
 from concordant.models.language_model import attach_lora, context, hidden_states, layers, read_folder
+from concordant.models.machine import cannot_compile
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
 from concordant.runs import read_json
 
@@ -111,6 +112,18 @@ class PreferenceModel:
                 "saved; set lm_coef=0, or start from the base model"
             )
         attach_language_head(self.classifier, folder)
+
+    def compile_layers(self) -> None:
+        """``torch.compile`` for every layer, for rows of any number and length.
+
+        Raises:
+            UserError: this machine lacks what that needs.
+        """
+        lacking = cannot_compile()
+        if lacking:
+            raise UserError(f"pm.compile_layers needs {lacking}, and none was found; install it, or leave this out")
+        for layer in layers(self.classifier):
+            layer.forward = torch.compile(layer.forward, dynamic=True)
 
     def recompute_layers(self) -> None:
         """Gradient checkpointing: keep what goes into each layer and compute the rest again in the backward pass.
@@ -203,7 +216,7 @@ class PreferenceModel:
         """
         rows = [self._row_or_refuse(prompt, replies) for prompt, replies in items]
         result: list[list[float]] = [[] for _ in rows]
-        for group in within_budget(rows, self.row_tokens):
+        for group in within_budget(rows, self.row_tokens, self.device):
             scores = self.scores(RowBatch.pack([rows[index] for index in group], self.device)).tolist()
             for index in group:
                 result[index], scores = scores[: len(rows[index].replies)], scores[len(rows[index].replies) :]

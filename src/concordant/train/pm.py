@@ -33,6 +33,7 @@ from concordant.models.checkpoints import (
     without_prefix,
 )
 from concordant.models.language_model import layers
+from concordant.models.machine import Machine
 from concordant.models.parallel import Team
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
@@ -82,6 +83,7 @@ class _Training:
 
     model: PreferenceModel
     optimizer: AdamW
+    machine: Machine
     team: Team = field(default_factory=Team.joined)
     step: int = 0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=_LONG))
@@ -184,15 +186,17 @@ def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _
             f"pm.frozen_layers is {config.frozen_layers}, and the model has {len(layers(model.classifier))} layers; "
             "leave at least one to be trained"
         )
-    if config.gradient_checkpointing:
-        model.recompute_layers()
     if config.lora_rank:
         model = model.with_lora(config.lora_rank, config.seed, config.frozen_layers)
     else:
         _freeze_lower(model, config.frozen_layers)
+    if config.compile_layers:
+        model.compile_layers()
+    if config.gradient_checkpointing:
+        model.recompute_layers()
     weights = [weight for weight in model.network.parameters() if weight.requires_grad]
     optimizer = AdamW(weights, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=config.weight_decay)
-    training = _Training(model, optimizer)
+    training = _Training(model, optimizer, _machine(run, model, config))
     saved = Checkpoint.load(run.checkpoint)
     if saved:
         restore_weights(model.network, without_prefix("weights", saved.tensors))
@@ -206,6 +210,18 @@ def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _
     training.recent.extend(losses)
     training.first = losses[0] if losses else None
     return training
+
+
+def _machine(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> Machine:
+    """How the team computes: its first process measures, and the others read what it wrote."""
+    team = Team.joined()
+    if not team.leads:
+        team.wait()
+    machine = Machine.of_run(run, model.device, config.dtype)
+    if team.leads:
+        team.wait()
+    machine.use()
+    return machine
 
 
 def _freeze_lower(model: PreferenceModel, frozen_layers: int) -> None:
@@ -229,9 +245,11 @@ def _gradient(training: _Training, batch: Sequence[Lesson], config: PreferenceMo
     tokens = sum(len(lesson.row.replies[0]) - 1 for lesson in batch)  # all but the end-of-context token
     loss_sum = correct = gap_sum = text_sum = 0.0
     mine = team.share(batch)
-    for group in within_budget([lesson.row for lesson in mine], config.row_tokens):
+    for group in within_budget([lesson.row for lesson in mine], config.row_tokens, model.device):
         packed = RowBatch.pack([mine[index].row for index in group], model.device)
-        hidden = model.hidden(packed)
+        with training.machine.products():
+            hidden = model.hidden(packed)
+        hidden = hidden.to(training.weights[0].dtype)
         scores = model.scores(packed, hidden)
         chosen, rejected = scores[0::2], scores[1::2]
         losses = preference_loss(chosen, rejected)
