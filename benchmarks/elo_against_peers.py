@@ -1,7 +1,7 @@
 """Elo here and with evalica and arena-rank: the same ratings, the same intervals in the peers' case, and the time.
 
 The peers' case: every vote independent, no side, no strength. evalica fits by iteration (no intervals); arena-rank's
-default intervals are a sandwich over votes, compared here with ours where each vote is a cluster of its own. Writes
+default intervals are a sandwich over votes, made here from our own derivatives with its ridge. Writes
 elo_against_peers.json. ``make bench-elo`` installs the peers in benchmarks/.peers-elo, with packages of their own.
 
     python benchmarks/elo_against_peers.py [--votes N] [--models M]
@@ -22,6 +22,8 @@ import numpy as np
 
 PEERS = Path(__file__).parent / ".peers-elo"
 ELO = 400 / np.log(10)
+RIDGE = 1e-5
+"""arena-rank's default: what it adds to the information of each model, for each vote."""
 
 
 def main() -> None:
@@ -41,7 +43,7 @@ def main() -> None:
     result["seconds"] = {name: side["seconds"] for name, side in sides.items()}
     for name in ("evalica", "arena-rank"):
         result[f"largest_score_difference_{name}"] = _largest(sides[name]["scores"], ours["scores"])
-    result["largest_error_difference_arena-rank"] = _largest(sides["arena-rank"]["errors"], ours["errors_centred"])
+    result["largest_error_difference_arena-rank"] = _largest(sides["arena-rank"]["errors"], ours["errors"])
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
@@ -81,7 +83,7 @@ def _best_of(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _ours(votes: Any) -> dict[str, Any]:
-    from concordant.board_fit import Model, covariance, fit, vote_slopes
+    from concordant.board_fit import Model, derivatives, fit, vote_slopes
     from concordant.evaluate.votes import Votes, count
 
     names, first, second, won = votes
@@ -94,16 +96,15 @@ def _ours(votes: Any) -> dict[str, Any]:
         counted = count(table)
         model = Model(counted.cells, 0)
         found = fit(model, counted.votes)
-        spread = covariance(model, counted.votes, found)
+        information = derivatives(model, counted.votes, found)[1][:number, :number]
         squares = (counted.votes * vote_slopes(model, found) ** 2).sum(axis=(0, 1))
         meat = counted.cells.incidence.T @ (squares[:, None] * counted.cells.incidence)
-        sandwich = spread[:number, :number] @ meat @ spread[:number, :number]
-        return found[:number], sandwich
+        bread = np.linalg.inv(information + RIDGE * len(first) * np.eye(number))
+        return found[:number], bread @ meat @ bread
 
     (scores, sandwich), seconds = _best_of(work)
-    centre = np.eye(number) - 1 / number
-    errors = np.sqrt(np.diag(centre @ sandwich @ centre.T))
-    return {"scores": (scores - scores.mean()).tolist(), "errors_centred": errors.tolist(), "seconds": seconds}
+    errors = np.sqrt(np.diag(sandwich))
+    return {"scores": (scores - scores.mean()).tolist(), "errors": errors.tolist(), "seconds": seconds}
 
 
 def _evalica(votes: Any) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def _arena_rank(votes: Any) -> dict[str, Any]:
 
     def work() -> Any:
         data = PairDataset.from_pandas(frame)
-        fitted = BradleyTerry(len(names), hessian_reg=1e-12, ftol=0.0, gtol=1e-10)
+        fitted = BradleyTerry(len(names), hessian_reg=RIDGE, ftol=0.0, gtol=1e-10)
         return fitted.compute_ratings_and_cis(data)
 
     found, seconds = _best_of(work)

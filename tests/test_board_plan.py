@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from concordant.board_fit import Model, cluster_covariance, fit
 from concordant.bradley_terry import Game, elo_from_gap, gap_from_elo, gap_from_probability
@@ -42,6 +43,13 @@ def test_a_board_that_is_there_is_counted() -> None:
     assert need(Standing(0.0, 0.0, votes=2000.0, workers=2000.0), Goal(half_width=20.0), 1).workers == 0
 
 
+def test_another_gap_leaves_what_is_known_as_exact_as_it_is() -> None:
+    known = Standing(0.0, 0.1, votes=300.0, effect=1.5, workers=30.0)
+    assert known.at(1.0).error(0, 1) == pytest.approx(known.error(0, 1))
+    assert known.error(0, 1) == pytest.approx(math.sqrt(1.5 * 4 / 300))
+    assert known.at(1.0).gap == 1.0
+
+
 def test_what_cannot_be_reached_or_means_nothing() -> None:
     crowd = Standing(gap_from_elo(1e-1), 0.5)
     assert need(crowd, Goal(power=0.8), 5).workers is None
@@ -64,7 +72,7 @@ def test_spread_and_correlation_are_inverse() -> None:
         assert sd_from_correlation(gap, correlation_from_sd(gap, sd)) == pytest.approx(sd, abs=1e-4)
 
 
-def simulated(random: np.random.Generator, middle: float, sd: float, workers: int, each: int) -> np.ndarray:
+def simulated(random: np.random.Generator, middle: float, sd: float, workers: int, each: int) -> NDArray[np.int64]:
     """(W,) wins of the first model by worker."""
     chance = 1 / (1 + np.exp(-middle - sd * random.standard_normal(workers)))
     return random.binomial(each, chance)

@@ -61,13 +61,9 @@ def test_from_the_first_vote_on_it_says_something() -> None:
 
 def test_a_vote_among_fifty_models_takes_milliseconds() -> None:
     live = LiveBoard("m0", [f"m{index}" for index in range(50)])
-    games = stream(400, models=50, workers=5, seed=1)
-    for game in games[:380]:
-        live._seen[game.winner, game.loser, 1 if game.winner_left else -1, game.worker] += 1
-    live._workers = [f"w{index}" for index in range(5)]
-    live._arrange()
+    games = stream(200, models=50, workers=5, seed=1)
     took = []
-    for game in games[380:]:
+    for game in games:
         began = time.perf_counter()
         live.vote(game)
         took.append(time.perf_counter() - began)

@@ -136,8 +136,6 @@ def _standing(
     args: argparse.Namespace,
 ) -> "tuple[tuple[str, str] | tuple[None, None], Standing, dict[str, Any] | None, int]":
     """(models, what is known about their gap, the same for people, votes of a worker)."""
-    from dataclasses import replace
-
     from concordant.bradley_terry import gap_from_elo
     from concordant.evaluate.board_plan import Standing, correlation_from_sd, standing_of
     from concordant.evaluate.elo import Settings
@@ -163,4 +161,4 @@ def _standing(
     standing = standing_of(made.fitted, *names, worker_sd=known_sd)
     now = {"half_width": (rate["elo_ci95"][1] - rate["elo_ci95"][0]) / 2, "votes": made.n, "workers": made.workers}
     load = max(1, round(made.n / max(1, len(made.fitted.votes.workers))))
-    return names, standing if gap is None else replace(standing, gap=gap), now, load
+    return names, standing if gap is None else standing.at(gap), now, load

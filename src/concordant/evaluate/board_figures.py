@@ -131,6 +131,7 @@ def _rank_axis(ax: Any, places: Any, spans: Sequence[Sequence[int]]) -> None:
     right.set_yticks(places, [f"{low}" if low == high else f"{low}–{high}" for low, high in spans])
     right.set_ylabel("rank", color=GREY)
     right.tick_params(labelcolor=GREY, length=0)
+    right.spines["right"].set_visible(False)
 
 
 def _short(label: str) -> str:

@@ -7,7 +7,7 @@ pooled with what the board says. The paper plans nothing; it has 20 workers for 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -47,6 +47,11 @@ class Standing:
     def chance(self) -> float:
         """p (1 − p) of one vote between the two."""
         return win_probability(self.gap) * win_probability(-self.gap)
+
+    def at(self, gap: float) -> "Standing":
+        """The same knowledge, as exact as it is, if the gap were another."""
+        moved = replace(self, gap=gap)
+        return replace(moved, votes=self.votes * self.chance / moved.chance)
 
     def error(self, workers: int, votes_each: int) -> float:
         """Standard error of the gap after as many more workers with as many votes each."""
