@@ -3,13 +3,15 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from concordant.bradley_terry import Game, elo_from_gap, gap_from_probability
 from concordant.comparison import Comparison, Objective, Preference, Side
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.evaluate.board_draws import How
-from concordant.evaluate.elo import Settings, board, games_from_preferences
+from concordant.evaluate.elo import Settings, board, fit_board, games_from_preferences
+from concordant.evaluate.votes import Votes
 
 
 def games(*counts: tuple[str, str, int], workers: int = 6) -> list[Game]:
@@ -58,24 +60,30 @@ def test_known_ratings_are_recovered() -> None:
         assert rating.ci95[1] - rating.ci95[0] < 60
 
 
+def columns(won: NDArray[np.bool_], worker: NDArray[np.int64]) -> Votes:
+    """Votes between "new" and "old", by numbered workers."""
+    nothing, names = np.zeros(len(won), dtype=np.int64), tuple(f"w{index:04}" for index in range(worker.max() + 1))
+    return Votes(("new", "old"), np.where(won, 0, 1), np.where(won, 1, 0), nothing, nothing, worker, names)
+
+
 def test_intervals_know_that_one_worker_judges_many() -> None:
     # Each of 16 workers leans by ±1 unit of score. Over workers, the better model wins the mean of σ(0.5 ± 1).
     random = np.random.default_rng(0)
     wins = (1 / (1 + math.exp(-1.5)) + 1 / (1 + math.exp(0.5))) / 2
-    truth = elo_from_gap(gap_from_probability(wins))
-    rounds, by_worker, as_if_independent = 150, 0, 0
+    truth = gap_from_probability(wins)
+    settings, rounds, by_worker, by_vote = Settings(how=How(replicates=300)), 200, 0, 0
+    worker = np.repeat(np.arange(16), 25)
     for _ in range(rounds):
-        played = []
-        for worker, lean in enumerate(random.choice([-1.0, 1.0], 16)):
-            for won in random.random(25) < 1 / (1 + math.exp(-0.5 - lean)):
-                played.append(Game("new" if won else "old", "old" if won else "new", f"w{worker}"))
-        low, high = board(played, anchor="old", settings=Settings(how=How(replicates=400))).ratings[0].ci95
+        lean = random.choice([-1.0, 1.0], 16)[worker]
+        won = random.random(400) < 1 / (1 + np.exp(-0.5 - lean))
+        low, high = fit_board(columns(won, worker), "old", None, settings).sure.interval(0)
         by_worker += low <= truth <= high
-        unknown = [Game(game.winner, game.loser) for game in played]
-        low, high = board(unknown, anchor="old").ratings[0].ci95
-        as_if_independent += low <= truth <= high
-    assert 0.91 * rounds <= by_worker <= 0.99 * rounds
-    assert as_if_independent <= 0.75 * rounds
+        naive = fit_board(columns(won, np.arange(400)), "old", None, settings).sure
+        assert naive.method == "bootstrap over 400 workers, 300 draws"
+        low, high = naive.interval(0)
+        by_vote += low <= truth <= high
+    assert 0.91 * rounds <= by_worker <= 0.99 * rounds  # 0.95, and 2.6 standard errors to either side
+    assert by_vote <= 0.75 * rounds
 
 
 def test_ratings_side_and_thresholds_are_recovered_together() -> None:

@@ -133,7 +133,8 @@ _MOST_PAIRS = 30
 
 def _beside_ratings(result: Json) -> list[str]:
     """What was fitted beside the ratings: the side, and the thresholds of strength."""
-    lines, left, effect = [], result["left_wins"], result["side_effect"]
+    lines: list[str] = []
+    left, effect = result["left_wins"], result["side_effect"]
     if left is not None:
         lines += ["", f"  The reply on the left won {_percent(left['share']).strip()} (95 %: {_range(left['ci95'])})."]
     if effect is not None:

@@ -59,12 +59,13 @@ def read_games(path: Path, keep_weakest: bool = False) -> GamesFile:
     Raises:
         UserError: no such file, not CSV text, a column is missing, or a row has a value that means nothing.
     """
+    table = VoteTable()
+    dropped: dict[str, Counter[str]] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             columns = [name.strip() for name in next(reader, [])]
             _check_columns(path, columns)
-            table, dropped = VoteTable(), {}
             _read_rows(_numbered(path, reader, len(columns)), columns, keep_weakest, (table, dropped))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; give a CSV file of judged pairs") from None
