@@ -55,8 +55,8 @@ def test_what_cannot_be_reached_or_means_nothing() -> None:
     assert need(crowd, Goal(power=0.8), 5).workers is None
     with pytest.raises(UserError, match="two level models"):
         need(Standing(0.0, 0.1), Goal(), 5)
-    with pytest.raises(UserError, match=r"--half-width -3 must be above 0"):
-        need(Standing(0.0, 0.1), Goal(half_width=-3), 5)
+    with pytest.raises(UserError, match=r"--half-width -3.0 must be above 0"):
+        need(Standing(0.0, 0.1), Goal(half_width=-3.0), 5)
     with pytest.raises(UserError, match=r"--power 1.0 must be"):
         need(Standing(0.5, 0.1), Goal(power=1.0), 5)
     with pytest.raises(UserError, match=r"--votes-per-worker 0"):
