@@ -139,11 +139,12 @@ def cluster_covariance(model: Model, by_cluster: Array, found: Array) -> Array:
     cells = model.cells
     slopes = (by_cluster * vote_slopes(model, found)).sum(axis=-2)  # (W, S, P)
     pulls = np.zeros((len(by_cluster), model.size))
-    pulls[:, : cells.models] = slopes.sum(axis=-2) @ cells.incidence
+    # einsum keeps to one thread: threads that wait for each other cost more than a product this small
+    pulls[:, : cells.models] = np.einsum("wp,pm->wm", slopes.sum(axis=-2), cells.incidence)
     pulls[:, cells.models] = slopes.sum(axis=-1) @ cells.sides
     spread = covariance(model, by_cluster.sum(axis=0), found)
-    moved = pulls @ spread
-    return np.asarray(moved.T @ moved * len(by_cluster) / (len(by_cluster) - 1))
+    meat = np.einsum("wi,wj->ij", pulls, pulls) * len(by_cluster) / (len(by_cluster) - 1)
+    return np.asarray(spread @ meat @ spread)
 
 
 def first_guess(model: Model, votes: Array) -> Array:

@@ -8,9 +8,11 @@ weakest strength are dropped and counted, as in the paper (§2.2), unless they a
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from concordant.comparison import WEAKEST, Objective
 from concordant.errors import UserError
@@ -66,7 +68,7 @@ def read_games(path: Path, keep_weakest: bool = False) -> GamesFile:
             reader = csv.reader(file, strict=True)
             columns = [name.strip() for name in next(reader, [])]
             _check_columns(path, columns)
-            _read_rows(_numbered(path, reader, len(columns)), columns, keep_weakest, (table, dropped))
+            _read_rows(path, reader, columns, keep_weakest, (table, dropped))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; give a CSV file of judged pairs") from None
     except IsADirectoryError:
@@ -77,39 +79,32 @@ def read_games(path: Path, keep_weakest: bool = False) -> GamesFile:
     return GamesFile(boards, dropped, tuple(name for name in columns if name not in NEEDED + OPTIONAL))
 
 
-_Row = tuple[str, list[str]]
-
-
-def _numbered(path: Path, reader: "Iterator[list[str]]", width: int) -> Iterator[_Row]:
-    """(where, fields) of each row; rows without any text are passed over."""
-    for row in reader:
-        line = reader.line_num  # type: ignore[attr-defined]
-        if len(row) == width:
-            yield f"{path} line {line}", row
-        elif row:
-            raise UserError(f"{path} line {line}: the row does not have {width} fields")
-
-
 def _read_rows(
-    rows: Iterator[_Row], columns: list[str], keep_weakest: bool, into: tuple[VoteTable, dict[str, Counter[str]]]
+    path: Path,
+    rows: Any,
+    columns: list[str],
+    keep_weakest: bool,
+    into: tuple[VoteTable, dict[str, Counter[str]]],
 ) -> None:
-    """Add every row to the table, or count why it is dropped.
+    """Add every row of a ``csv.reader`` to the table, or count why it is dropped.
 
     Few rows differ in more than the worker and the conversation; what the others say is worked out once.
     """
     table, dropped = into
     place = {name: index for index, name in enumerate(columns)}
-    worker, talk = place["worker"], place.get("conversation")
-    said = [
-        place[name] for name in ("model_a", "model_b", "winner", "strength", "shown_left", "objective") if name in place
-    ]
+    worker, talk, width = place["worker"], place.get("conversation"), len(columns)
+    said = itemgetter(*(place[name] for name in (*NEEDED[:3], *OPTIONAL) if name in place and name != "conversation"))
     known: dict[tuple[str, ...], int | tuple[str, str]] = {}
-    for where, row in rows:
-        key = tuple([row[index] for index in said])
-        kind = known.get(key)
+    for row in rows:
+        if len(row) != width:
+            if row:
+                raise UserError(f"{path} line {rows.line_num}: the row does not have {width} fields")
+            continue
+        kind = known.get(said(row))
         if kind is None:
-            found = _kind({name: row[index].strip() for name, index in place.items()}, where, keep_weakest)
-            kind = known[key] = table.kind(found) if isinstance(found, Kind) else found
+            values = {name: row[index].strip() for name, index in place.items()}
+            found = _kind(values, f"{path} line {rows.line_num}", keep_weakest)
+            kind = known[said(row)] = table.kind(found) if isinstance(found, Kind) else found
         if isinstance(kind, int):
             table.add(kind, row[worker].strip() or None, "" if talk is None else row[talk].strip())
         else:

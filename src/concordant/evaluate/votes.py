@@ -124,17 +124,21 @@ class VoteTable:
         names = list(self._workers)
         by_name = sorted(range(len(names)), key=lambda number: _last_if_none(names[number]))
         talks = list(self._talks)
-        by_talk = sorted(range(len(talks)), key=lambda talk: (*_last_if_none(names[talks[talk][0]]), talks[talk][1]))
+        worker_place = _places(by_name)
+        of_worker = worker_place[[number for number, _ in talks]].tolist() if talks else []
+        by_talk = sorted(range(len(talks)), key=lambda talk: (of_worker[talk], talks[talk][1]))
         whole = Votes(
             models=tuple(models),
             winner=table[:, 0],
             loser=table[:, 1],
             side=table[:, 2],
             strength=table[:, 3],
-            worker=_places(by_name)[np.array(self._worker, dtype=np.int64)],
+            worker=worker_place[np.array(self._worker, dtype=np.int64)],
             workers=tuple(names[number] for number in by_name),
             conversation=_places(by_talk)[np.array(self._talk, dtype=np.int64)] if any(t for _, t in talks) else None,
         )
+        if len(objectives) == 1:
+            return {objectives[0]: whole}
         return {objective: whole.only(table[:, 4] == index) for index, objective in enumerate(objectives)}
 
 
