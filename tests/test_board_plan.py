@@ -115,7 +115,8 @@ def test_a_plan_holds_in_simulation() -> None:
     for goal in (Goal(half_width=25.0), Goal(power=0.8)):
         wanted = need(standing, goal, each).workers
         assert wanted is not None
-        widths, decided = [], 0
+        widths: list[float] = []
+        decided = 0
         for _ in range(rounds):
             wins = simulated(random, middle, sd, wanted, each).astype(np.float64)
             votes = np.stack([wins, each - wins], axis=1)[:, None, :, None]

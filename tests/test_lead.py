@@ -15,10 +15,10 @@ def test_two_models_are_turned_round_by_the_wins_that_lack() -> None:
 
 
 def test_one_worker_can_carry_a_lead() -> None:
-    fair = [(*names, 5, f"w{i}") for i in range(6) for names in (("a", "b"), ("b", "a"))]
+    fair = [(one, other, 5, f"w{i}") for i in range(6) for one, other in (("a", "b"), ("b", "a"))]
     lead = board(judged(*fair, ("a", "b", 8, "fan"))).lead
     assert lead.workers_to_drop == 1
-    apart = [(*names, number, f"w{i}") for i in range(6) for names, number in ((("a", "b"), 9), (("b", "a"), 3))]
+    apart = [(one, other, n, f"w{i}") for i in range(6) for one, other, n in (("a", "b", 9), ("b", "a", 3))]
     assert board(judged(*apart)).lead.workers_to_drop is None
 
 

@@ -67,7 +67,7 @@ class Cells:
     @property
     def first_won(self) -> NDArray[np.bool_]:
         """(C,) whether the first model won."""
-        return np.arange(self.categories) % 2 == FIRST_WON
+        return np.asarray(np.arange(self.categories) % 2 == FIRST_WON)
 
     @property
     def incidence(self) -> NDArray[np.float64]:

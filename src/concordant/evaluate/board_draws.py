@@ -169,7 +169,8 @@ def _by_votes(
     number of equal clusters that would vary as much, (Σn)² / Σn².
     """
     cluster, method = named
-    parts, one_sided = [], 0
+    parts: list[Array] = []
+    one_sided = 0
     for votes in _drawn_votes(counted, *drawn):
         bounded = model.is_bounded(votes)
         found = np.zeros((len(votes), model.size))
@@ -231,7 +232,7 @@ def _drawn_votes(counted: Counted, unit: Codes, weights: Iterator[Array]) -> Ite
             made = np.stack(batch) @ table
         else:
             made = np.stack([np.bincount(of_cell, row[of_unit] * number, minlength=cells) for row in batch])
-        return made.reshape(-1, *counted.cells.shape)
+        return np.asarray(made, dtype=np.float64).reshape(-1, *counted.cells.shape)
 
     for row in weights:
         batch.append(row)
