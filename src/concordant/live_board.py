@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from concordant.board_fit import Model, cluster_covariance, fit
 from concordant.bradley_terry import Game, elo_from_gap
-from concordant.vote_cells import Cells
+from concordant.vote_cells import FIRST_WON, SECOND_WON, Cells
 
 FEWEST_WORKERS = 5
 """Below this many there are no intervals."""
@@ -115,7 +115,11 @@ class LiveBoard:
 
     def _count(self, winner: str, loser: str, side: int, worker: str | None, times: int) -> None:
         a, b = self._place[winner], self._place[loser]
-        cell = {1: 0, -1: 1, 0: 2}[side if a < b else -side], int(a > b), self._pair[min(a, b), max(a, b)]
+        cell = (
+            {1: 0, -1: 1, 0: 2}[side if a < b else -side],
+            FIRST_WON if a < b else SECOND_WON,
+            self._pair[min(a, b), max(a, b)],
+        )
         self._votes[self._workers.index(worker), *cell] += times
         self._total[cell] += times
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from concordant.board_fit import Model, covariance, fit, vote_slopes
 from concordant.bradley_terry import elo_from_gap
 from concordant.evaluate.votes import Codes, Counted, Votes
+from concordant.vote_cells import FIRST_WON, SECOND_WON
 
 Array = NDArray[np.float64]
 
@@ -89,7 +90,7 @@ def _votes_to_add(model: Model, counted: Counted, pair: tuple[int, int], turned:
     if place is None:
         cells, place = cells.with_pair(first, second), len(cells.first)
         counts = np.concatenate([counts, np.zeros((*counts.shape[:-1], 1))], axis=-1)
-    category = 0 if second < first else 1
+    category = FIRST_WON if second < first else SECOND_WON
     neutral = np.flatnonzero(cells.sides == 0)
     sides = neutral if len(neutral) else np.arange(len(cells.sides))
     longer = Model(cells, model.anchor, model.side)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from concordant.bradley_terry import Game
 from concordant.comparison import WEAKEST
-from concordant.vote_cells import Cells, join_levels
+from concordant.vote_cells import FIRST_WON, SECOND_WON, Cells, join_levels
 
 Codes = NDArray[np.int64]
 
@@ -176,7 +176,7 @@ def count(votes: Votes, ordinal: bool = False) -> Counted:
     sides, side = np.unique(np.where(won_by_first, votes.side, -votes.side), return_inverse=True)
     levels = join_levels(np.unique(votes.strength).tolist()) if ordinal else ()
     cells = Cells(number, pairs // number, pairs % number, sides.astype(np.float64), levels)
-    category = np.where(won_by_first, 0, 1)
+    category = np.where(won_by_first, FIRST_WON, SECOND_WON)
     if cells.thresholds:
         level = np.searchsorted(levels, votes.strength)
         category = np.where(votes.strength > 0, category + 2 + 2 * level, category)
