@@ -11,7 +11,10 @@ LOCK := requirements.lock
 # Installed beside the packages, without what it asks for: both sides run on the same torch and transformers.
 PEERS := trl==1.16.0 datasets==5.2.0 dill==0.4.1 multiprocess==0.70.19 xxhash
 
-.PHONY: help install demo test check bench bench-pm docs lock
+# evalica and arena-rank ask for another numpy, so they get packages of their own.
+ELO_PEERS := evalica==0.4.2 arena-rank==0.1.1
+
+.PHONY: help install demo test check bench bench-pm bench-elo docs lock
 help:
 	@echo "make VERB, where VERB is one of"
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,11 +33,15 @@ check: $(READY) ## what a commit must pass: format, lint, types, layers, docs
 	@echo "Layers and docs …" && $(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py
 
 bench: $(READY) ## the side-by-side measurements in benchmarks/; each writes its JSON beside itself
-	@for script in $(filter-out %_against_trl.py %/matmul.py,$(wildcard benchmarks/*.py)); do echo "$$script …" && $(BIN)/python "$$script" || exit 1; done
+	@for script in $(filter-out %_against_trl.py %_against_peers.py %/matmul.py,$(wildcard benchmarks/*.py)); do echo "$$script …" && $(BIN)/python "$$script" || exit 1; done
 
 bench-pm: $(READY) ## train a preference model here and with TRL; BENCH_ARGS="--data FILE" for real comparisons
 	@test -d benchmarks/.peers/trl || $(BIN)/python -m pip install -qq --no-deps --target benchmarks/.peers $(PEERS)
 	@$(BIN)/python benchmarks/pm_against_trl.py $(BENCH_ARGS)
+
+bench-elo: $(READY) ## ratings here, with evalica and with arena-rank: the same numbers, and the time
+	@test -d benchmarks/.peers-elo/arena_rank || $(BIN)/python -m pip install -qq --target benchmarks/.peers-elo $(ELO_PEERS)
+	@$(BIN)/python benchmarks/elo_against_peers.py $(BENCH_ARGS)
 
 docs: $(READY) ## rewrite the pages of docs/ that are made from the code
 	@$(BIN)/python docs/generate.py

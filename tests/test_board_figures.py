@@ -7,7 +7,10 @@ from concordant.runs import Json
 
 def board(*ratings: tuple[str, float, float, float], anchor: str = "old") -> Json:
     return {
-        "ratings": [{"model": m, "elo": elo, "ci95": [low, high], "games": 50} for m, elo, low, high in ratings],
+        "ratings": [
+            {"model": m, "elo": elo, "ci95": [low, high], "games": 50, "rank": place, "rank95": [1, place]}
+            for place, (m, elo, low, high) in enumerate(ratings, 1)
+        ],
         "anchor": anchor,
         "n": 100,
         "workers": 8,
@@ -46,9 +49,20 @@ def test_a_crowd_is_cut_to_the_best_and_says_so() -> None:
     figure = board_figure(board(*many, ("old", -300.0, -300.0, -300.0)))
     assert isinstance(figure, Figure)
     assert "The best 12 of 20 models" in figure.caption
-    assert len(figure.csv.splitlines()) == 21
+    lines = figure.csv.splitlines()
+    assert len(lines) == 21
+    assert lines[0] == "model,elo,ci95_low,ci95_high,games,rank,rank95_low,rank95_high"
+    assert lines[3].endswith(",50,3,1,3")
+    assert ">1–3<" in figure.svg and ">rank<" in figure.svg
 
 
 def test_without_a_board_it_says_why() -> None:
     assert board_figure(None, "Reasons.") == Missing(board_figure(None).question, "Reasons.")
     assert "deploy a second model" in getattr(board_figure(None), "why", "")
+
+
+def test_red_team_work_has_a_figure_of_its_own() -> None:
+    ratings = ("new", 120.0, 40.0, 200.0), ("old", 0.0, 0.0, 0.0)
+    figure = board_figure({**board(*ratings), "objective": "harmless"})
+    assert figure.question.name == "elo-harmless"
+    assert board_figure({**board(*ratings), "objective": "helpful"}).question.name == "elo"

@@ -3,12 +3,15 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from concordant.bradley_terry import Game, elo_from_gap, gap_from_probability
 from concordant.comparison import Comparison, Objective, Preference, Side
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.evaluate.elo import board, games_from_preferences
+from concordant.evaluate.board_draws import How
+from concordant.evaluate.elo import Settings, board, fit_board, games_from_preferences
+from concordant.evaluate.votes import Votes
 
 
 def games(*counts: tuple[str, str, int], workers: int = 6) -> list[Game]:
@@ -57,24 +60,51 @@ def test_known_ratings_are_recovered() -> None:
         assert rating.ci95[1] - rating.ci95[0] < 60
 
 
+def columns(won: NDArray[np.bool_], worker: NDArray[np.int64]) -> Votes:
+    """Votes between "new" and "old", by numbered workers."""
+    nothing, names = np.zeros(len(won), dtype=np.int64), tuple(f"w{index:04}" for index in range(worker.max() + 1))
+    return Votes(("new", "old"), np.where(won, 0, 1), np.where(won, 1, 0), nothing, nothing, worker, names)
+
+
 def test_intervals_know_that_one_worker_judges_many() -> None:
     # Each of 16 workers leans by ±1 unit of score. Over workers, the better model wins the mean of σ(0.5 ± 1).
     random = np.random.default_rng(0)
     wins = (1 / (1 + math.exp(-1.5)) + 1 / (1 + math.exp(0.5))) / 2
-    truth = elo_from_gap(gap_from_probability(wins))
-    rounds, by_worker, as_if_independent = 150, 0, 0
+    truth = gap_from_probability(wins)
+    settings, rounds, by_worker, by_vote = Settings(how=How(replicates=300)), 200, 0, 0
+    worker = np.repeat(np.arange(16), 25)
     for _ in range(rounds):
-        played = []
-        for worker, lean in enumerate(random.choice([-1.0, 1.0], 16)):
-            for won in random.random(25) < 1 / (1 + math.exp(-0.5 - lean)):
-                played.append(Game("new" if won else "old", "old" if won else "new", f"w{worker}"))
-        low, high = board(played, anchor="old", replicates=400).ratings[0].ci95
+        lean = random.choice([-1.0, 1.0], 16)[worker]
+        won = random.random(400) < 1 / (1 + np.exp(-0.5 - lean))
+        low, high = fit_board(columns(won, worker), "old", None, settings).sure.interval(0)
         by_worker += low <= truth <= high
-        unknown = [Game(game.winner, game.loser) for game in played]
-        low, high = board(unknown, anchor="old").ratings[0].ci95
-        as_if_independent += low <= truth <= high
-    assert by_worker >= 0.91 * rounds
-    assert as_if_independent <= 0.75 * rounds
+        naive = fit_board(columns(won, np.arange(400)), "old", None, settings).sure
+        assert naive.method == "bootstrap over 400 workers, 300 draws"
+        low, high = naive.interval(0)
+        by_vote += low <= truth <= high
+    assert 0.91 * rounds <= by_worker <= 0.99 * rounds  # 0.95, and 2.6 standard errors to either side
+    assert by_vote <= 0.75 * rounds
+
+
+def test_ratings_side_and_thresholds_are_recovered_together() -> None:
+    random = np.random.default_rng(8)
+    truth, side, cuts = {"a": 0.0, "b": 0.5, "c": 1.2}, 0.3, np.array([0.4, 1.0, 2.0])
+    played = []
+    for index in range(9000):
+        left, right = (str(name) for name in random.choice(list(truth), 2, replace=False))
+        shown = truth[left] - truth[right] + side + random.logistic()
+        names = (left, right) if shown > 0 else (right, left)
+        strength = 1 + int((abs(shown) > cuts).sum())
+        played.append(Game(*names, f"w{index % 40}", shown > 0, strength))
+    result = board(played, "a", settings=Settings(ordinal=True, how=How(replicates=300)))
+    elo = {rating.model: rating.elo for rating in result.ratings}
+    assert elo == {name: pytest.approx(elo_from_gap(score), abs=12) for name, score in truth.items()}
+    assert result.side_effect is not None
+    assert result.side_effect.elo == pytest.approx(elo_from_gap(side), abs=12)
+    for cut, (level, effect) in zip(cuts, result.thresholds.items(), strict=True):
+        assert level == 2 + list(cuts).index(cut)
+        assert effect.elo == pytest.approx(elo_from_gap(float(cut)), abs=12)
+        assert effect.ci95[0] < effect.elo < effect.ci95[1]
 
 
 def test_too_few_workers_fall_back_and_say_so() -> None:
@@ -135,7 +165,7 @@ def test_the_left_side_is_watched() -> None:
 
 def test_json_is_the_contract() -> None:
     result = board(games(("a", "b", 30), ("b", "a", 10)), dropped={"weakest strength": 2}).json()
-    assert result["ratings"][0].keys() == {"model", "elo", "ci95", "games"}
+    assert result["ratings"][0].keys() == {"model", "elo", "ci95", "games", "rank", "rank95"}
     assert (result["n"], result["dropped"], result["workers"]) == (40, {"weakest strength": 2}, 6)
     assert result["win_rates"][0].keys() == {"model_a", "model_b", "n", "win_rate", "ci95", "expected"}
     json.dumps(result, allow_nan=False)
@@ -156,4 +186,87 @@ def test_games_come_from_clear_choices_between_two_models() -> None:
             stored("a", ("old", "new"), strength=1),
         ]
     )
-    assert found == [Game("old", "new", "w", winner_left=True), Game("new", "old", "w", winner_left=False)]
+    talk = Conversation().human("hi").split_key
+    assert found == [Game("old", "new", "w", True, 4, talk), Game("new", "old", "w", False, 4, talk)]
+
+
+def with_sides(left: int, right: int, workers: int = 8) -> list[Game]:
+    """``a`` wins ``left`` of 40 games on the left and ``right`` of 40 on the right, against b."""
+    made = []
+    for side, wins in ((True, left), (False, right)):
+        made += [Game("a", "b", winner_left=side)] * wins + [Game("b", "a", winner_left=not side)] * (40 - wins)
+    return [Game(game.winner, game.loser, f"w{i % workers}", game.winner_left) for i, game in enumerate(made)]
+
+
+def test_the_side_is_a_parameter_with_an_interval() -> None:
+    # 3 : 1 on the left, 1 : 3 on the right
+    result = board(with_sides(30, 10), anchor="b")
+    assert result.ratings[0].elo == pytest.approx(0, abs=1e-6)
+    assert result.side_effect is not None
+    assert result.side_effect.elo == pytest.approx(elo_from_gap(math.log(3)))
+    low, high = result.side_effect.ci95
+    assert low < result.side_effect.elo < high
+    assert result.json()["side_effect"] == {"elo": result.side_effect.elo, "ci95": [low, high]}
+
+
+def test_a_side_that_the_votes_do_not_bound_is_left_out() -> None:
+    # every game was won on the left: the side could explain all of it
+    always = [Game("a", "b", f"w{i}", True) for i in range(8)] + [Game("b", "a", f"w{i}", True) for i in range(6)]
+    assert board(always).side_effect is None
+    assert board(games(("a", "b", 4), ("b", "a", 3))).side_effect is None
+
+
+def test_strength_counts_where_it_is_asked_for() -> None:
+    made = []
+    for winner, loser, strength, times in (("a", "b", 4, 30), ("a", "b", 1, 10), ("b", "a", 4, 10), ("b", "a", 1, 30)):
+        made += [Game(winner, loser, strength=strength)] * times
+    played = [Game(g.winner, g.loser, f"w{i % 7}", strength=g.strength) for i, g in enumerate(made)]
+    weak_left_out = board(played, anchor="b")
+    assert (weak_left_out.n, dict(weak_left_out.thresholds)) == (40, {})
+    assert weak_left_out.ratings[0].elo == pytest.approx(elo_from_gap(math.log(3)))
+    ordinal = board(played, anchor="b", settings=Settings(ordinal=True))
+    # as many wins as losses, but a's are strong ones
+    assert ordinal.n == 80
+    assert 20 < ordinal.ratings[0].elo < 190
+    assert list(ordinal.thresholds) == [4]
+    low, high = ordinal.thresholds[4].ci95
+    assert 0 < low < ordinal.thresholds[4].elo < high
+    assert list(ordinal.json()["strength_thresholds"]) == ["4"]
+    one_level = [Game(g.winner, g.loser, g.worker, strength=4) for g in played]
+    assert board(one_level, settings=Settings(ordinal=True)).thresholds == {}
+
+
+def test_ranks_are_sure_where_gaps_are_and_open_where_they_are_not() -> None:
+    played = games(
+        ("top", "x", 90),
+        ("x", "top", 10),
+        ("top", "y", 90),
+        ("y", "top", 10),
+        ("x", "y", 50),
+        ("y", "x", 50),
+        workers=20,
+    )
+    ranks = {rating.model: (rating.rank, rating.rank95) for rating in board(played).ratings}
+    assert ranks["top"] == (1, (1, 1))
+    assert {ranks["x"][1], ranks["y"][1]} == {(2, 3)}
+
+
+def test_a_win_rate_of_two_that_never_met_and_of_two_that_did() -> None:
+    played = games(("a", "b", 30), ("b", "a", 10), ("b", "c", 30), ("c", "b", 10))
+    result = board(played, anchor="b")
+    never = result.win_rate("a", "c")
+    # odds 3 · 3
+    assert (never["win_rate"], never["games"], never["games_won"]) == (pytest.approx(0.9), 0, None)
+    assert 0.5 < never["ci95"][0] < 0.9 < never["ci95"][1] < 1
+    met = result.win_rate("b", "a")
+    assert (met["win_rate"], met["games"]) == (pytest.approx(0.25), 40)
+    assert met["games_won"]["win_rate"] == 0.25
+    with pytest.raises(UserError, match=r"model 'd' is not among the models \(a, b, c\)"):
+        result.win_rate("a", "d")
+    with pytest.raises(UserError, match="'a' cannot be compared with itself"):
+        result.win_rate("a", "a")
+
+
+def test_only_games_of_a_model_with_itself_say_what_was_left_out() -> None:
+    with pytest.raises(UserError, match=r"no games to rate .* 3 left out: same model on both sides"):
+        board([], dropped={"same model on both sides": 3})

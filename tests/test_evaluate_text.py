@@ -1,7 +1,15 @@
 import re
 
 from concordant.bradley_terry import Game
-from concordant.commands.evaluate_text import calibration_text, elo_text, frontier_text, hhh_text, pm_text
+from concordant.commands.evaluate_text import (
+    calibration_text,
+    elo_text,
+    frontier_text,
+    hhh_text,
+    lead_sentence,
+    pair_sentence,
+    pm_text,
+)
 from concordant.evaluate.elo import board
 from concordant.evaluate.pm_figures import calibration_figure
 from concordant.evaluate.policy_figures import frontier_figure
@@ -115,6 +123,40 @@ def test_a_board_fits_with_the_longest_names() -> None:
         "Columns not read: when",
     ):
         assert said in text
+
+
+def test_a_board_says_what_would_turn_the_lead_round() -> None:
+    lead = {"leader": "a", "runner_up": "b", "elo": 31.4, "votes_to_add": 12, "votes_to_drop": 7, "workers_to_drop": 1}
+    ways = "by 12 more wins of b in a row, or by the loss of 7 votes, or by the loss of 1 worker"
+    assert lead_sentence(lead) == f"a leads b by 31 Elo. Turned round {ways}."
+    alone = lead | {"votes_to_add": 1, "votes_to_drop": None, "workers_to_drop": None}
+    assert lead_sentence(alone) == "a leads b by 31 Elo. Turned round by 1 more win of b in a row."
+    assert lead_sentence(lead | {"elo": 0.0}) == "a and b are level: any vote decides which of them leads."
+
+
+def test_two_that_never_met_are_compared_by_their_ratings() -> None:
+    pair: Json = {
+        "model_a": "a",
+        "model_b": "c",
+        "elo_difference": -100.0,
+        "elo_ci95": [-180.0, 20.0],
+        "win_rate": 0.36,
+        "ci95": [0.26, 0.53],
+        "games": 0,
+        "games_won": None,
+    }
+    told = pair_sentence(pair)
+    assert told == "a beats c in 36.0 % (95 %: 26.0 to 53.0) by the ratings, -100 Elo (-180 to 20). They never met."
+    met = pair_sentence(pair | {"games": 8, "games_won": {"win_rate": 0.25, "ci95": [0.1, 0.5]}})
+    assert met.endswith("It won 25.0 % (10.0 to 50.0) of their 8 games.")
+
+
+def test_many_pairs_are_cut_and_counted() -> None:
+    names = [f"m{index}" for index in range(9)]
+    games = [Game(a, b, f"w{i % 7}") for i, a in enumerate(names) for b in names if a != b]
+    text = elo_text(board(games).json())
+    assert fits(text)
+    assert "… and 6 pairs more, with --json" in text
 
 
 def test_a_line_is_told_in_words_and_its_absence_too() -> None:

@@ -20,9 +20,9 @@ LAYERS = (
     {"serving_models", "pm_run"},
     {"collect", "train", "evaluate"},
     {"store", "models"},
-    {"mixture"},
-    {"comparison", "sampler", "programme"},
-    {"conversation", "bradley_terry", "runs", "config"},
+    {"mixture", "live_board"},
+    {"comparison", "sampler", "programme", "board_fit"},
+    {"conversation", "bradley_terry", "vote_cells", "runs", "config"},
     {"errors"},
 )
 """Top first. A room imports from lower layers only, and from itself; rooms on one line never import each other."""

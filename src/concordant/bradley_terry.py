@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from concordant.errors import UserError
-
 ELO_PER_UNIT = 400 / math.log(10)
 """Elo points per unit of score (≈ 173.72)."""
 
@@ -55,12 +53,16 @@ class Game:
         loser: label of the other one.
         worker: who judged, None where it is not known.
         winner_left: whether the winner's reply was the one shown on the left, None where it is not known.
+        strength: 1 (weakest) to 4 (strongest), None where it is not known.
+        conversation: which of the worker's conversations it comes from, None where it is not known.
     """
 
     winner: str
     loser: str
     worker: str | None = None
     winner_left: bool | None = None
+    strength: int | None = None
+    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,16 @@ class Rating:
         elo: points above the anchor, which stands at 0.
         ci95: interval of ``elo``; (0, 0) for the anchor, whose place is a convention.
         games: how many judged pairs it took part in.
+        rank: its place, 1 for the best.
+        rank95: interval of its place.
     """
 
     model: str
     elo: float
     ci95: tuple[float, float]
     games: int
+    rank: int
+    rank95: tuple[int, int]
 
 
 def win_matrix(games: Sequence[Game], models: Sequence[str]) -> NDArray[np.float64]:
@@ -89,64 +95,14 @@ def win_matrix(games: Sequence[Game], models: Sequence[str]) -> NDArray[np.float
     return wins
 
 
-def fit_scores(wins: NDArray[np.float64], anchor: int, prior_games: float = 0.0) -> NDArray[np.float64]:
-    """Maximum-likelihood scores (..., M) for win matrices (..., M, M), with the anchor's at 0, by Newton's method.
-
-    The likelihood is concave once the anchor is fixed; a step of at most 2 units keeps Newton on its way up. Leading
-    axes are independent fits (the replicates of a bootstrap), done together.
-
-    Args:
-        wins: (..., M, M) win counts.
-        anchor: index of the model that stands at 0.
-        prior_games: virtual half-won games of every model against the anchor. 0 is the plain estimate; a small value
-            keeps a bootstrap replicate finite in which one side happened to win everything.
-
-    Raises:
-        UserError: some model cannot be placed (``unplaced``) and there is no prior, or Newton's method fails.
-    """
-    if not prior_games and not placeable(wins).all():
-        raise UserError("the ratings are not finite: some model won or lost all its games; collect more comparisons")
-    models = wins.shape[-1]
-    wins = wins.astype(np.float64)
-    others = np.arange(models) != anchor
-    if prior_games:
-        wins[..., others, anchor] += prior_games / 2
-        wins[..., anchor, others] += prior_games / 2
-    played = wins + np.swapaxes(wins, -1, -2)
-    scores = np.zeros(wins.shape[:-1])
-    small_enough = 1e-10 * np.maximum(1.0, played.sum(axis=(-1, -2)))
-    for _ in range(200):
-        chance = _chances(scores)
-        gradient = (wins - played * chance).sum(axis=-1)[..., others]
-        if (np.abs(gradient).max(axis=-1, initial=0.0) < small_enough).all():
-            return scores
-        information = _information(played, chance)[..., others, :][..., :, others]
-        try:
-            step = np.linalg.solve(information, gradient[..., None])[..., 0]
-        except np.linalg.LinAlgError:
-            break
-        scores[..., others] += step / np.maximum(1.0, np.abs(step).max(axis=-1, keepdims=True) / 2)
-    raise UserError("the ratings do not converge: the wins are too lopsided; collect more comparisons")
-
-
-def _chances(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(..., M, M) P(i beats j)."""
-    gap = np.clip(scores[..., :, None] - scores[..., None, :], -500, 500)
-    return np.asarray(1 / (1 + np.exp(-gap)))
-
-
-def _information(played: NDArray[np.float64], chance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(..., M, M) Fisher information of the scores."""
-    weight = played * chance * np.swapaxes(chance, -1, -2)
-    return np.asarray(weight.sum(axis=-1)[..., None] * np.eye(played.shape[-1]) - weight)
-
-
 def _reach(links: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(..., M, M) whether a path of links leads from i to j; every model reaches itself."""
     reach = links | np.eye(links.shape[-1], dtype=bool)
-    for middle in range(links.shape[-1]):
-        reach = reach | (reach[..., :, middle, None] & reach[..., None, middle, :])
-    return reach
+    length = 1
+    while length < links.shape[-1]:  # paths of up to ``length`` links; a product of two of them doubles it
+        step = reach.astype(np.float32)
+        reach, length = np.matmul(step, step) > 0, 2 * length
+    return np.asarray(reach)
 
 
 def placeable(wins: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -177,19 +133,6 @@ def unplaced(wins: NDArray[np.float64]) -> list[tuple[list[int], list[int]]]:
             winners = np.flatnonzero(mutual).tolist()
             cuts.append((winners, [other for other in range(len(wins)) if other not in winners]))
     return cuts
-
-
-def standard_errors(wins: NDArray[np.float64], scores: NDArray[np.float64], anchor: int) -> NDArray[np.float64]:
-    """(M,) standard errors of the scores from the Fisher information, which takes every game as independent.
-
-    They ignore that one worker makes many comparisons; ``evaluate/elo.py`` bootstraps over workers instead.
-    """
-    free = [index for index in range(len(wins)) if index != anchor]
-    errors = np.zeros(len(wins))
-    if free:
-        information = _information(wins + wins.T, _chances(scores))[np.ix_(free, free)]
-        errors[free] = np.sqrt(np.diag(np.linalg.inv(information)))
-    return errors
 
 
 def interval95(value: float, error: float) -> tuple[float, float]:

@@ -100,27 +100,113 @@ def elo_text(result: Json) -> str:
     """A board and its pairs."""
     widest = max(len(rating["model"]) for rating in result["ratings"])
     name = min(widest, 34)
+    judged = f"{result['n']:,} games, {result['workers']:,} workers, {result['anchor']} = 0"
     lines = [
-        f"{result['n']:,} games, {result['workers']:,} workers, {result['anchor']} = 0",
+        f"{judged}, for {result['objective']} replies" if result.get("objective") else judged,
         "",
-        f"  {'model':<{name}}  {'Elo':>6}   {'95 %':<16} {'games':>7}",
+        f"  {'model':<{name}}  {'Elo':>6}   {'95 %':<16} {'rank':>7} {'games':>7}",
     ]
     for rating in result["ratings"]:
         at_zero = rating["model"] == result["anchor"]
         interval = "anchor" if at_zero else f"{rating['ci95'][0]:.0f} to {rating['ci95'][1]:.0f}"
-        label = _cut(rating["model"], name)
-        lines.append(f"  {label:<{name}}  {rating['elo']:6.0f}   {interval:<16} {rating['games']:7,}")
+        label, (first, last) = _cut(rating["model"], name), rating["rank95"]
+        rank = f"{first}" if first == last else f"{first}–{last}"
+        lines.append(f"  {label:<{name}}  {rating['elo']:6.0f}   {interval:<16} {rank:>7} {rating['games']:7,}")
+    lines += ["", *_wrap(lead_sentence(result["lead"]))]
+    if "pair" in result:
+        lines += ["", *_wrap(pair_sentence(result["pair"]))]
     lines += ["", f"  {'pair':<44}  {'won':>6}   {'95 %':<14} {'n':>6}"]
-    for pair in result["win_rates"]:
+    for pair in result["win_rates"][:_MOST_PAIRS]:
         label = f"{_cut(pair['model_a'], 19)} over {_cut(pair['model_b'], 19)}"
         lines.append(f"  {label:<44} {_percent(pair['win_rate'])}   {_range(pair['ci95']):<14} {pair['n']:6,}")
-    left = result["left_wins"]
-    if left is not None:
-        lines += ["", f"  The reply on the left won {_percent(left['share']).strip()} (95 %: {_range(left['ci95'])})."]
+    if len(result["win_rates"]) > _MOST_PAIRS:
+        lines += [f"  … and {len(result['win_rates']) - _MOST_PAIRS:,} pairs more, with --json"]
+    lines += _beside_ratings(result)
     lines += ["", *_wrap(f"Intervals: {result['interval_method']}."), *_left_out(result["dropped"])]
     if result.get("ignored_columns"):
         lines += _wrap(f"Columns not read: {', '.join(result['ignored_columns'])}.")
     return "\n".join(lines)
+
+
+_MOST_PAIRS = 30
+
+
+def _beside_ratings(result: Json) -> list[str]:
+    """What was fitted beside the ratings: the side, and the thresholds of strength."""
+    lines: list[str] = []
+    left, effect = result["left_wins"], result["side_effect"]
+    if left is not None:
+        lines += ["", f"  The reply on the left won {_percent(left['share']).strip()} (95 %: {_range(left['ci95'])})."]
+    if effect is not None:
+        worth = (
+            f"Standing on the left is worth {effect['elo']:.0f} Elo ({_elo_range(effect['ci95'])}); the ratings are "
+        )
+        lines += _wrap(worth + "without it.")
+    if result["strength_thresholds"]:
+        reach = [
+            f"{level} from {effect['elo']:.0f} ({_elo_range(effect['ci95'])})"
+            for level, effect in result["strength_thresholds"].items()
+        ]
+        lines += ["", *_wrap(f"Strength, by how far a choice lies from even, in Elo: {', '.join(reach)}.")]
+    return lines
+
+
+def lead_sentence(lead: Json) -> str:
+    """What would turn the first two round."""
+    parts = [f"by {_count(lead['votes_to_add'], 'more win')} of {lead['runner_up']} in a row"]
+    parts += [f"by the loss of {_count(lead['votes_to_drop'], 'vote')}"] if lead["votes_to_drop"] else []
+    parts += [f"by the loss of {_count(lead['workers_to_drop'], 'worker')}"] if lead["workers_to_drop"] else []
+    if round(lead["elo"], 1) == 0:
+        return f"{lead['leader']} and {lead['runner_up']} are level: any vote decides which of them leads."
+    return f"{lead['leader']} leads {lead['runner_up']} by {lead['elo']:.0f} Elo. Turned round {', or '.join(parts)}."
+
+
+def pair_sentence(pair: Json) -> str:
+    """How often one model beats another."""
+    won = pair["games_won"]
+    played = "They never met"
+    if won is not None:
+        played = f"It won {_percent(won['win_rate']).strip()} ({_range(won['ci95'])}) of their {pair['games']:,} games"
+    return (
+        f"{pair['model_a']} beats {pair['model_b']} in {_percent(pair['win_rate']).strip()} (95 %: "
+        f"{_range(pair['ci95'])}) by the ratings, {pair['elo_difference']:+.0f} Elo ({_elo_range(pair['elo_ci95'])}). "
+        f"{played}."
+    )
+
+
+def plan_text(plan: Json) -> str:
+    """How many more votes a goal takes, and for other loads of a worker."""
+    goal, now = plan["goal"], plan["now"]
+    pair = f"{plan['model_a']} over {plan['model_b']}" if plan["model_a"] else "Two models"
+    wanted = (
+        f"a 95 % interval of ±{goal['half_width']:.0f} Elo"
+        if goal["half_width"] is not None
+        else f"a decision with {100 * goal['power']:.0f} % chance, if the gap is what it is taken to be"
+    )
+    lines = _wrap(f"{pair}: gap {plan['gap_elo']:+.0f} Elo. Wanted: {wanted}.", "")
+    if now is not None:
+        lines += _wrap(
+            f"Now ±{now['half_width']:.0f} Elo, from {now['votes']:,} votes of {now['workers']:,} workers.", ""
+        )
+    lines += _wrap(
+        f"Choices of one worker correlate by {plan['worker_correlation']:.3f}: workers' own gaps spread by "
+        f"{plan['worker_sd_elo']:.0f} Elo (one standard deviation).",
+        "",
+    )
+    lines += ["", f"  {'votes a worker':>14}  {'more workers':>12}  {'more votes':>12}   then ±Elo"]
+    for row in plan["table"]:
+        mark = "  ←" if row["votes_per_worker"] == plan["votes_per_worker"] else ""
+        workers, votes = ("never" if row[key] is None else f"{row[key]:,}" for key in ("more_workers", "more_votes"))
+        lines.append(f"  {row['votes_per_worker']:14,}  {workers:>12}  {votes:>12}   {row['half_width']:9.0f}{mark}")
+    return "\n".join([*lines, "", *_wrap("New votes: between these two alone, of workers who have not judged before.")])
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
+def _elo_range(ci95: Sequence[float]) -> str:
+    return f"{ci95[0]:.0f} to {ci95[1]:.0f}"
 
 
 def frontier_text(figure: "Figure | Missing") -> str:

@@ -1,19 +1,19 @@
-"""``concordant evaluate pm | calibration | hhh | elo | frontier``: numbers, and pictures of them."""
+"""``concordant evaluate pm | calibration | hhh | frontier``: numbers, and pictures of them; boards: ``board_verbs``."""
 
 import argparse
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from concordant.commands.outcome import Outcome, Verbs, add_json
+from concordant.commands.board_verbs import add_elo, add_plan
+from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures
+from concordant.commands.outcome import Outcome, Verbs
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
     from collections import Counter
 
     from concordant.comparison import Preference
-    from concordant.evaluate.figures import Figure, Missing
 
 
 def add(verbs: Verbs) -> None:
@@ -35,20 +35,15 @@ def add(verbs: Verbs) -> None:
         metavar="FILE",
         help='JSON lines of {"category", "prompt", "chosen", "rejected"}, or task files of BIG-bench',
     )
-    _add_out(hhh)
+    add_out(hhh)
     hhh.set_defaults(run=evaluate_hhh_)
 
-    elo = evaluate.add_parser("elo", help="ratings from judged pairs, with intervals over workers")
-    elo.add_argument(
-        "file", type=Path, metavar="FILE.csv", help="model_a,model_b,winner(a|b),worker[,strength][,shown_left]"
-    )
-    elo.add_argument("--anchor", metavar="MODEL", help="the model at 0 (default: the one with the most games)")
-    _add_out(elo)
-    elo.set_defaults(run=evaluate_elo_)
+    add_elo(evaluate)
+    add_plan(evaluate)
 
     frontier = evaluate.add_parser("frontier", help="a policy run's score against √KL (Fig. 4, 13)")
     frontier.add_argument("policy_run", type=Path, metavar="RUN", help="a policy run's folder")
-    _add_out(frontier)
+    add_out(frontier)
     frontier.set_defaults(run=evaluate_frontier_)
 
 
@@ -77,13 +72,8 @@ def _add_pm(parser: argparse.ArgumentParser, run: object) -> None:
         metavar="FILE",
         help="comparisons to fit a bag-of-words baseline on; openings that are measured on are left out",
     )
-    _add_out(parser)
+    add_out(parser)
     parser.set_defaults(run=run)
-
-
-def _add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the figures: SVG, and CSV beside each")
-    add_json(parser)
 
 
 def evaluate_pm_(args: argparse.Namespace) -> Outcome:
@@ -93,7 +83,7 @@ def evaluate_pm_(args: argparse.Namespace) -> Outcome:
     evaluation = _measure(args)
     drawn = [draw(evaluation) for draw in (calibration_figure, by_turn_figure, by_threshold_figure)]
     name = ", ".join(map(str, args.pm)) if len(args.pm) == 1 else f"{args.combine} of {len(args.pm)} models"
-    return _outcome(pm_text(name, evaluation), evaluation, _write(drawn, args.out))
+    return outcome_with(pm_text(name, evaluation), evaluation, write_figures(drawn, args.out))
 
 
 def evaluate_calibration_(args: argparse.Namespace) -> Outcome:
@@ -103,7 +93,7 @@ def evaluate_calibration_(args: argparse.Namespace) -> Outcome:
     evaluation = _measure(args)
     figure = calibration_figure(evaluation)
     json = {"n": evaluation["n"], "ece": evaluation["ece"], **evaluation["calibration"]}
-    return _outcome(calibration_text(evaluation, figure), json, _write([figure], args.out))
+    return outcome_with(calibration_text(evaluation, figure), json, write_figures([figure], args.out))
 
 
 def evaluate_hhh_(args: argparse.Namespace) -> Outcome:
@@ -116,26 +106,15 @@ def evaluate_hhh_(args: argparse.Namespace) -> Outcome:
     from concordant.models.preference_model import PreferenceModel
     from concordant.runs import Run
 
-    _refuse_out(args.out)
+    refuse_out(args.out)
     items, dropped = read_hhh(args.files)
     model = PreferenceModel.load(args.pm)
     with progress("scoring") as watch:
         evaluation = evaluate_hhh(model, items, watch, dropped).json()
     if _keeps_results(args.pm):
         save_hhh(Run.open(args.pm), evaluation)
-    written = _write([category_figure(evaluation), difference_figure(evaluation)], args.out)
-    return _outcome(hhh_text(str(args.pm), evaluation), evaluation, written)
-
-
-def evaluate_elo_(args: argparse.Namespace) -> Outcome:
-    from concordant.commands.evaluate_text import elo_text
-    from concordant.evaluate.board_figures import board_figure
-    from concordant.evaluate.elo import board
-    from concordant.evaluate.games_csv import read_games
-
-    file = read_games(args.file)
-    result = board(file.games, args.anchor, file.dropped).json() | {"ignored_columns": list(file.ignored_columns)}
-    return _outcome(elo_text(result), result, _write([board_figure(result)], args.out))
+    written = write_figures([category_figure(evaluation), difference_figure(evaluation)], args.out)
+    return outcome_with(hhh_text(str(args.pm), evaluation), evaluation, written)
 
 
 def evaluate_frontier_(args: argparse.Namespace) -> Outcome:
@@ -150,12 +129,7 @@ def evaluate_frontier_(args: argparse.Namespace) -> Outcome:
     rows = run.metrics()
     result = fit_frontier(rows).json()
     figure = frontier_figure(rows)
-    return _outcome(frontier_text(figure), result, _write([figure], args.out))
-
-
-def _outcome(text: str, json: dict[str, Any], written: Sequence[str]) -> Outcome:
-    """The result with the paths of its figures, where some were written."""
-    return Outcome("\n".join([text, *written]), json | ({"files": list(written)} if written else {}))
+    return outcome_with(frontier_text(figure), result, write_figures([figure], args.out))
 
 
 def _measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -166,7 +140,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
     from concordant.models.ensemble import load_scorer
     from concordant.runs import Run
 
-    _refuse_out(args.out)
+    refuse_out(args.out)
     preferences, dropped = _test_comparisons(args)
     words = None
     if args.train:
@@ -204,34 +178,3 @@ def _test_comparisons(args: argparse.Namespace) -> "tuple[list[Preference], Coun
 def _keeps_results(folder: Path) -> bool:
     """Whether a result belongs beside the model: the folder is a finished run's and can be written."""
     return (folder / "result.json").exists() and os.access(folder, os.W_OK)
-
-
-def _refuse_out(out: Path | None) -> None:
-    """Raise before anything is measured where figures could not be written."""
-    if out is not None and out.is_file():
-        raise UserError(f"--out {out} is a file; give a folder")
-
-
-def _write(figures: "Sequence[Figure | Missing]", out: Path | None) -> list[str]:
-    """Write the two files of every figure that was drawn; returns their paths.
-
-    Raises:
-        UserError: none was drawn.
-    """
-    from concordant.evaluate.figures import Figure, Missing
-    from concordant.runs import write_whole
-
-    if out is None:
-        return []
-    _refuse_out(out)
-    drawn = [figure for figure in figures if isinstance(figure, Figure)]
-    if not drawn:
-        why = next(figure.why for figure in figures if isinstance(figure, Missing))
-        raise UserError(f"no figure was drawn: {why}")
-    files: dict[Path, str] = {}
-    for figure in drawn:
-        files[out / f"{figure.question.name}.svg"] = figure.svg
-        files[out / f"{figure.question.name}.csv"] = figure.csv
-    for path, content in files.items():
-        write_whole(path, content)
-    return [str(path) for path in files]

@@ -88,7 +88,8 @@ def _with_board(material: "Material", args: argparse.Namespace, in_programme: bo
 
     if args.games:
         file = read_games(args.games)
-        return replace(material, board=board(file.games, args.anchor, file.dropped).json())
+        games, dropped = file.board(file.objectives[0])
+        return replace(material, board=board(games, args.anchor, dropped).json())
     if not in_programme:
         return material
     from concordant.comparison import Objective

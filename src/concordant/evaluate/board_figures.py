@@ -34,6 +34,14 @@ BOARD = Question(
     "±4), online training by more.",
 )
 
+RED_TEAM_BOARD = Question(
+    "elo-harmless",
+    "Fig. 1 right",
+    "Is the new model harder to lead into harm?",
+    "In red-team work the online model beat the context-distilled one about 81\u202f% of the time; a model trained for "
+    "helpfulness alone only about 27\u202f% (read off the figure).",
+)
+
 MOST_SHOWN = 12
 
 
@@ -42,10 +50,12 @@ def board_figure(board: Json | None, no_board: str = "") -> Figure | Missing:
     if board is None:
         why = no_board or "no comparisons between two models were made; deploy a second model and collect some"
         return Missing(BOARD, sentence(why))
+    question = RED_TEAM_BOARD if board.get("objective") == "harmless" else BOARD
     ratings, anchor = board["ratings"][:MOST_SHOWN], board["anchor"]
     caption = (
         f"n = {board['n']:,} comparisons by {board['workers'] or 'unnamed'} workers. Bars: 95\u202f% intervals of the "
-        f"difference to {anchor}, which stands at 0 ({board['interval_method']}). Upper axis: win rate against it."
+        f"difference to {anchor}, which stands at 0 ({board['interval_method']}). Upper axis: win rate against it. "
+        f"Right: 95\u202f% interval of the rank among {len(board['ratings'])}."
     )
     if len(board["ratings"]) > MOST_SHOWN:
         caption += f" The best {MOST_SHOWN} of {len(board['ratings'])} models."
@@ -76,10 +86,14 @@ def board_figure(board: Json | None, no_board: str = "") -> Figure | Missing:
         ax.grid(axis="y", visible=False)
         ax.grid(axis="x", visible=True)
         _win_rate_axis(ax, low - room, high + room)
+        _rank_axis(ax, places, [rating["rank95"] for rating in ratings])
 
-    table = [["model", "elo", "ci95_low", "ci95_high", "games"]]
-    table += [[rating["model"], rating["elo"], *rating["ci95"], rating["games"]] for rating in board["ratings"]]
-    return draw(BOARD, board_sentence(board), caption, paint, table)
+    table = [["model", "elo", "ci95_low", "ci95_high", "games", "rank", "rank95_low", "rank95_high"]]
+    table += [
+        [rating["model"], rating["elo"], *rating["ci95"], rating["games"], rating["rank"], *rating["rank95"]]
+        for rating in board["ratings"]
+    ]
+    return draw(question, board_sentence(board), caption, paint, table)
 
 
 def board_sentence(board: Json) -> str:
@@ -109,6 +123,15 @@ def _win_rate_axis(ax: Any, low: float, high: float) -> None:
     upper.set_xlabel("win rate against the anchor", color=GREY)
     upper.tick_params(labelcolor=GREY)
     upper.spines["top"].set_visible(True)
+
+
+def _rank_axis(ax: Any, places: Any, spans: Sequence[Sequence[int]]) -> None:
+    """A right axis with each model's interval of ranks."""
+    right = ax.secondary_yaxis("right")
+    right.set_yticks(places, [f"{low}" if low == high else f"{low}–{high}" for low, high in spans])
+    right.set_ylabel("rank", color=GREY)
+    right.tick_params(labelcolor=GREY, length=0)
+    right.spines["right"].set_visible(False)
 
 
 def _short(label: str) -> str:

@@ -1,39 +1,27 @@
 """Elo ratings of models from judged pairs, with intervals that know that one worker judges many (paper §2.4, B.5).
 
-Maximum likelihood over all pairs together, weakest choices left out, one model anchored at 0, as in the paper. How the
-paper's intervals are computed is not stated: here a bootstrap over workers (about 20 people made 80 % of its data, so
-games are far from independent). Left out: ratings that change over time, ties.
+Maximum likelihood over all pairs together, weakest choices left out, one model anchored at 0, as in the paper; the
+effect of the side is fitted beside the ratings where it is known. How the paper's intervals are computed is not stated:
+here by drawing workers anew (``board_draws``). Left out: ratings that change over time, ties.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from concordant.bradley_terry import (
-    Game,
-    Rating,
-    elo_from_gap,
-    fit_scores,
-    interval95,
-    linked,
-    placeable,
-    standard_errors,
-    unplaced,
-    win_matrix,
-    win_probability,
-)
+from concordant.board_fit import Model, fit
+from concordant.bradley_terry import Game, Rating, elo_from_gap, linked, unplaced, win_probability
 from concordant.comparison import Preference
 from concordant.errors import UserError
-from concordant.evaluate.intervals import Share, share, t95, wilson
+from concordant.evaluate.board_draws import Draws, How, draw
+from concordant.evaluate.intervals import Share, share, wilson
+from concordant.evaluate.lead import Lead, lead_of
+from concordant.evaluate.votes import Codes, Counted, Votes, count, votes_from_games
 
-FEWEST_WORKERS = 5
-"""Below this many, resampling workers says nothing about other workers."""
-
-REPLICATES = 2000
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +32,42 @@ class Pair:
     model_b: str
     wins_a: Share
     expected: float
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "model_a": self.model_a,
+            "model_b": self.model_b,
+            "n": self.wins_a.n,
+            "win_rate": self.wins_a.value,
+            "ci95": list(self.wins_a.ci95),
+            "expected": self.expected,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A parameter beside the ratings, in Elo."""
+
+    elo: float
+    ci95: Interval
+
+    def json(self) -> dict[str, Any]:
+        return {"elo": self.elo, "ci95": list(self.ci95)}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a board is made.
+
+    Attributes:
+        anchor: the model at 0; None takes the one with the most games, of several the first by name.
+        ordinal: whether strengths count, as a cumulative-logit model with thresholds that are the same to both sides.
+        how: how the intervals are drawn.
+    """
+
+    anchor: str | None = None
+    ordinal: bool = False
+    how: How = field(default_factory=How)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +80,15 @@ class EloBoard:
         n: games used.
         dropped: games left out, by reason.
         workers: how many people (or simulated workers) judged; 0 where no game says.
+        conversations: how many conversations the games come from; 0 where no game says.
         interval_method: how the intervals were made, and where it is the weaker way, why.
         pairs: every two models that met.
         left_wins: share of games won by the reply shown on the left (½ is no side bias), where it is known.
+        side_effect: what standing on the left is worth; None where it is not known, or not bounded by the games.
+        thresholds: by strength, from the second on, how far a gap must reach to be called that strong; empty where
+            strengths do not count.
+        lead: the first over the second, and what would turn it round.
+        fitted: what it was made of.
     """
 
     ratings: tuple[Rating, ...]
@@ -66,44 +96,87 @@ class EloBoard:
     n: int
     dropped: Mapping[str, int]
     workers: int
+    conversations: int
     interval_method: str
     pairs: tuple[Pair, ...]
     left_wins: Share | None
+    side_effect: Effect | None
+    thresholds: Mapping[int, Effect]
+    lead: Lead
+    fitted: "Fitted"
 
     def json(self) -> dict[str, Any]:
         """The object of ``evaluate elo --json``."""
+        left = self.left_wins
         return {
             "ratings": [
-                {"model": rating.model, "elo": rating.elo, "ci95": list(rating.ci95), "games": rating.games}
+                {
+                    "model": rating.model,
+                    "elo": rating.elo,
+                    "ci95": list(rating.ci95),
+                    "games": rating.games,
+                    "rank": rating.rank,
+                    "rank95": list(rating.rank95),
+                }
                 for rating in self.ratings
             ],
             "anchor": self.anchor,
             "n": self.n,
             "dropped": dict(self.dropped),
             "workers": self.workers,
+            "conversations": self.conversations,
             "interval_method": self.interval_method,
-            "win_rates": [
-                {
-                    "model_a": pair.model_a,
-                    "model_b": pair.model_b,
-                    "n": pair.wins_a.n,
-                    "win_rate": pair.wins_a.value,
-                    "ci95": list(pair.wins_a.ci95),
-                    "expected": pair.expected,
-                }
-                for pair in self.pairs
-            ],
-            "left_wins": None
-            if self.left_wins is None
-            else {"n": self.left_wins.n, "share": self.left_wins.value, "ci95": list(self.left_wins.ci95)},
+            "win_rates": [pair.json() for pair in self.pairs],
+            "left_wins": None if left is None else {"n": left.n, "share": left.value, "ci95": list(left.ci95)},
+            "side_effect": None if self.side_effect is None else self.side_effect.json(),
+            "strength_thresholds": {str(level): effect.json() for level, effect in self.thresholds.items()},
+            "lead": self.lead.json(),
         }
+
+    def win_rate(self, model: str, other: str) -> dict[str, Any]:
+        """How often ``model`` beats ``other``: by the ratings, met or not, and in the games between them.
+
+        Raises:
+            UserError: a label that is not on the board, or twice the same.
+        """
+        names = self.fitted.votes.models
+        for label in (model, other):
+            if label not in names:
+                raise UserError(f"model {label!r} is not among the models ({', '.join(names)}); name two of them")
+        if model == other:
+            raise UserError(f"{model!r} cannot be compared with itself; name two models")
+        first, second = names.index(model), names.index(other)
+        found = self.fitted.sure
+        gap, (low, high) = found.estimate[first] - found.estimate[second], found.difference(first, second)
+        won = _won(self.fitted.votes, first, second, found.cluster)
+        return {
+            "model_a": model,
+            "model_b": other,
+            "elo_difference": elo_from_gap(float(gap)),
+            "elo_ci95": list(_elo_interval((low, high))),
+            "win_rate": win_probability(float(gap)),
+            "ci95": [win_probability(low), win_probability(high)],
+            "games": 0 if won is None else won.n,
+            "games_won": None if won is None else {"win_rate": won.value, "ci95": list(won.ci95)},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A board's votes, its model and its draws, for questions asked later."""
+
+    votes: Votes
+    counted: Counted
+    model: Model
+    sure: Draws
 
 
 def games_from_preferences(preferences: Iterable[Preference]) -> list[Game]:
     """The judged pairs among preferences: replies of two models with different labels, the weakest strength left out.
 
     Side ``a`` of a stored preference is the reply that was shown on the left. The preferred reply is the better one for
-    the preference's objective, so in red-team work the winner is the less harmful model.
+    the preference's objective, so in red-team work the winner is the less harmful model. A worker's comparisons that
+    begin with the same human turn count as one conversation.
     """
     games = []
     for preference in preferences:
@@ -111,133 +184,122 @@ def games_from_preferences(preferences: Iterable[Preference]) -> list[Game]:
             continue
         left = preference.preferred == "a"
         winner, loser = preference.models if left else (preference.models[1], preference.models[0])
-        games.append(Game(winner, loser, preference.worker, winner_left=left))
+        talk = preference.prompt.split_key
+        games.append(Game(winner, loser, preference.worker, left, preference.strength, talk))
     return games
 
 
 def board(
-    games: Sequence[Game],
+    games: Sequence[Game] | Votes,
     anchor: str | None = None,
     dropped: Mapping[str, int] | None = None,
-    replicates: int = REPLICATES,
-    seed: int = 0,
+    settings: Settings | None = None,
 ) -> EloBoard:
     """Fit ratings to games.
 
     Args:
         games: judged pairs. Those that do not say who judged count as one worker together, which is the careful way.
-        anchor: the model at 0; None takes the one with the most games, of several the first by name.
+        anchor: the model at 0; None takes the one of the settings.
         dropped: what was left out before, by reason; handed on.
-        replicates: how many times the workers are drawn anew for the intervals.
-        seed: of those draws.
+        settings: how.
 
     Raises:
         UserError: no games, an unknown anchor, or models that the games cannot place; the message names them.
     """
-    if not games:
-        raise UserError("no games to rate (pairs of two different models, with a clear choice); collect comparisons")
-    models = sorted({label for game in games for label in (game.winner, game.loser)})
-    wins = win_matrix(games, models)
-    played = (wins + wins.T).sum(axis=1)
-    if anchor is None:
-        anchor = models[int(played.argmax())]
-    if anchor not in models:
-        raise UserError(f"anchor {anchor!r} is not among the models ({', '.join(models)}); name one of them")
-    _refuse_unplaced(wins, models)
-    zero = models.index(anchor)
-    scores = fit_scores(wins, zero)
-    workers = {game.worker for game in games}
-    weaker = _why_not_by_worker(workers)
-    if weaker:
-        method = f"Fisher information, which takes games as independent and is too narrow: {weaker}"
-        intervals = _by_information(wins, scores, zero)
-        judge = [str(index) for index in range(len(games))]
-    else:
-        intervals, method = _by_worker(games, models, zero, replicates, seed)
-        judge = [game.worker or "" for game in games]
-    ratings = [
-        Rating(model, elo_from_gap(float(scores[index])), _elo_interval(intervals[index]), int(played[index]))
-        for index, model in enumerate(models)
-    ]
+    settings = settings or Settings()
+    fitted = fit_board(games, anchor or settings.anchor, dropped, settings)
+    votes, model, sure = fitted.votes, fitted.model, fitted.sure
+    names, scores = votes.models, sure.estimate[: len(votes.models)]
+    played = np.bincount(np.concatenate([votes.winner, votes.loser]), minlength=len(names))
+    order = sorted(range(len(names)), key=lambda index: (-scores[index], names[index]))
+    spans = sure.ranks(len(names))
+    ratings = []
+    for rank, index in enumerate(order, 1):
+        elo, ci95 = elo_from_gap(float(scores[index])), _elo_interval(sure.interval(index))
+        ratings.append(Rating(names[index], elo, ci95, int(played[index]), rank, spans[index]))
     return EloBoard(
-        ratings=tuple(sorted(ratings, key=lambda rating: (-rating.elo, rating.model))),
-        anchor=anchor,
-        n=len(games),
+        ratings=tuple(ratings),
+        anchor=names[model.anchor],
+        n=len(votes),
         dropped=dict(dropped or {}),
-        workers=len(workers - {None}),
-        interval_method=method,
-        pairs=_pairs(games, judge, dict(zip(models, scores.tolist(), strict=True))),
-        left_wins=_left_wins(games, judge),
+        workers=votes.named_workers,
+        conversations=votes.conversations,
+        interval_method=sure.method,
+        pairs=_pairs(votes, fitted.counted, order, sure),
+        left_wins=_left_wins(votes, sure.cluster),
+        side_effect=_effect(sure, len(names)) if model.side else None,
+        thresholds={
+            level: _effect(sure, len(names) + 1 + index)
+            for index, level in enumerate(model.cells.levels[1:] if model.cells.thresholds else ())
+        },
+        lead=lead_of(votes, fitted.counted, model, sure.estimate),
+        fitted=fitted,
     )
 
 
-def _elo_interval(scores: tuple[float, float]) -> tuple[float, float]:
+def fit_board(
+    games: Sequence[Game] | Votes, anchor: str | None, dropped: Mapping[str, int] | None, settings: Settings
+) -> Fitted:
+    """The fit and its draws; raises as ``board`` does."""
+    votes = games if isinstance(games, Votes) else votes_from_games(games)
+    if votes is not None and not settings.ordinal:
+        votes = votes.without_weakest()
+    if votes is None or not len(votes):
+        left_out = "; ".join(f"{number:,} left out: {reason}" for reason, number in (dropped or {}).items())
+        raise UserError(
+            "no games to rate (pairs of two different models, with a clear choice"
+            f"{'; ' + left_out if left_out else ''}); collect comparisons"
+        )
+    counted, names = count(votes, settings.ordinal), votes.models
+    wins = counted.cells.win_matrix(counted.votes)
+    if anchor is None:
+        anchor = names[int((wins + wins.T).sum(axis=1).argmax())]
+    if anchor not in names:
+        raise UserError(f"anchor {anchor!r} is not among the models ({', '.join(names)}); name one of them")
+    _refuse_unplaced(wins, list(names))
+    plain = Model(counted.cells, names.index(anchor))
+    with_side = Model(counted.cells, names.index(anchor), side=True)
+    known = bool(counted.cells.sides.any())
+    model = with_side if known and with_side.is_bounded(counted.votes) else plain
+    estimate = fit(model, counted.votes)
+    return Fitted(votes, counted, model, draw(model, votes, counted, estimate, settings.how))
+
+
+def _effect(sure: Draws, index: int) -> Effect:
+    return Effect(elo_from_gap(float(sure.estimate[index])), _elo_interval(sure.interval(index)))
+
+
+def _elo_interval(scores: Interval) -> Interval:
     return elo_from_gap(scores[0]), elo_from_gap(scores[1])
 
 
-def _why_not_by_worker(workers: set[str | None]) -> str:
-    """Why the intervals cannot be made by resampling workers, or ""."""
-    if workers == {None}:
-        return "no game says who judged it"
-    if len(workers) < FEWEST_WORKERS:
-        return f"{len(workers)} worker{'s' * (len(workers) > 1)} judged, and resampling needs {FEWEST_WORKERS}"
-    return ""
+def _won(votes: Votes, model: int, other: int, cluster: Codes) -> Share | None:
+    """How often ``model`` won the games between the two; None where there was none."""
+    met = ((votes.winner == model) & (votes.loser == other)) | ((votes.winner == other) & (votes.loser == model))
+    return share((votes.winner[met] == model).astype(np.float64), cluster[met]) if met.any() else None
 
 
-def _by_information(wins: NDArray[np.float64], scores: NDArray[np.float64], anchor: int) -> list[tuple[float, float]]:
-    """95 % intervals of the scores from the curvature of the likelihood."""
-    errors = standard_errors(wins, scores, anchor)
-    return [interval95(float(score), float(error)) for score, error in zip(scores, errors, strict=True)]
-
-
-def _by_worker(
-    games: Sequence[Game], models: list[str], anchor: int, replicates: int, seed: int
-) -> tuple[list[tuple[float, float]], str]:
-    """95 % intervals of the scores by drawing whole workers with replacement; and the method in words.
-
-    The percentiles are taken further out than 2.5 and 97.5 by the factor √(W/(W−1)) · t/z, because W workers drawn from
-    W workers vary too little (the "expanded percentile" interval of Hesterberg 2015).
-    """
-    by_worker: dict[str, list[Game]] = {}
-    for game in games:
-        by_worker.setdefault(game.worker or "", []).append(game)
-    wins = np.stack([win_matrix(by_worker[worker], models) for worker in sorted(by_worker)])
-    number = len(wins)
-    drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=replicates)
-    resampled = np.einsum("rw,wij->rij", drawn.astype(np.float64), wins)
-    finite = placeable(resampled)
-    method = f"bootstrap over {number} workers, {replicates} draws"
-    scores = np.zeros((replicates, len(models)))
-    if finite.any():
-        scores[finite] = fit_scores(resampled[finite], anchor)
-    if not finite.all():
-        scores[~finite] = fit_scores(resampled[~finite], anchor, prior_games=1.0)
-        method += f" ({int((~finite).sum())} one-sided, kept finite by one half-won game of each model with the anchor)"
-    tail = 100 * NormalDist().cdf(-((number / (number - 1)) ** 0.5) * t95(number - 1))
-    low, high = np.percentile(scores, [tail, 100 - tail], axis=0)
-    return list(zip(low.tolist(), high.tolist(), strict=True)), method
-
-
-def _pairs(games: Sequence[Game], judge: list[str], score: Mapping[str, float]) -> tuple[Pair, ...]:
+def _pairs(votes: Votes, counted: Counted, order: list[int], sure: Draws) -> tuple[Pair, ...]:
     """Every two models that met, the better one first."""
-    met: dict[tuple[str, str], list[int]] = {}
-    rank = {model: place for place, model in enumerate(sorted(score, key=lambda model: (-score[model], model)))}
-    for index, game in enumerate(games):
-        a, b = sorted((game.winner, game.loser), key=rank.__getitem__)
-        met.setdefault((a, b), []).append(index)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    better = np.minimum(rank[votes.winner], rank[votes.loser])
+    key = better * len(order) + np.maximum(rank[votes.winner], rank[votes.loser])
+    credit = (rank[votes.winner] == better).astype(np.float64)
+    by_key = np.argsort(key, kind="stable")
+    begins = np.flatnonzero(np.diff(key[by_key], prepend=-1))
     pairs = []
-    for a, b in sorted(met, key=lambda pair: (rank[pair[0]], rank[pair[1]])):
-        credit = np.array([float(games[index].winner == a) for index in met[a, b]])
-        won = share(credit, [judge[index] for index in met[a, b]])
-        pairs.append(Pair(a, b, won, win_probability(score[a] - score[b])))
+    for chunk in np.split(by_key, begins[1:]):
+        a, b = (order[place] for place in divmod(int(key[chunk[0]]), len(order)))
+        gap = float(sure.estimate[a] - sure.estimate[b])
+        won = share(credit[chunk], sure.cluster[chunk])
+        pairs.append(Pair(votes.models[a], votes.models[b], won, win_probability(gap)))
     return tuple(pairs)
 
 
-def _left_wins(games: Sequence[Game], judge: list[str]) -> Share | None:
-    known = [index for index, game in enumerate(games) if game.winner_left is not None]
-    if not known:
-        return None
-    return share(np.array([float(bool(games[index].winner_left)) for index in known]), [judge[i] for i in known])
+def _left_wins(votes: Votes, cluster: Codes) -> Share | None:
+    known = votes.side != 0
+    return share((votes.side[known] > 0).astype(np.float64), cluster[known]) if known.any() else None
 
 
 def _refuse_unplaced(wins: NDArray[np.float64], models: list[str]) -> None:
