@@ -155,10 +155,10 @@ def _standing(
         return (None, None), Standing(gap, correlation), None, _LOAD_FROM_NOTHING
     file = read_games(args.file)
     made = _board(file, args.objective or file.objectives[0], Settings())
-    names = (made.ratings[0].model, made.ratings[1].model) if not args.pair else (args.pair[0], args.pair[1])
-    rate = made.win_rate(*names)
+    first, second = args.pair or (made.ratings[0].model, made.ratings[1].model)
+    rate = made.win_rate(first, second)
     known_sd = None if args.worker_sd is None else gap_from_elo(args.worker_sd)
-    standing = standing_of(made.fitted, *names, worker_sd=known_sd)
+    standing = standing_of(made.fitted, first, second, known_sd)
     now = {"half_width": (rate["elo_ci95"][1] - rate["elo_ci95"][0]) / 2, "votes": made.n, "workers": made.workers}
     load = max(1, round(made.n / max(1, len(made.fitted.votes.workers))))
-    return names, standing if gap is None else standing.at(gap), now, load
+    return (first, second), standing if gap is None else standing.at(gap), now, load

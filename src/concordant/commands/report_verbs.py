@@ -99,13 +99,13 @@ def _with_board(material: "Material", args: argparse.Namespace, in_programme: bo
 
     database = Database.open(Programme.open(args.dir).store_url)
     chosen = preferences(database, Filter(objective=Objective.HELPFUL, sources="store"))
-    games = games_from_preferences(preference for _, preference in chosen)
+    met = games_from_preferences(preference for _, preference in chosen)
     kinds: dict[str, int] = {}
     for group in counts(database):
         kinds[group["worker_kind"]] = kinds.get(group["worker_kind"], 0) + group["n"]
     database.close()
     material = replace(material, worker_kinds=kinds)
     try:
-        return replace(material, board=board(games, args.anchor).json())
+        return replace(material, board=board(met, args.anchor).json())
     except UserError as error:
         return replace(material, no_board=str(error))

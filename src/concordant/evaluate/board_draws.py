@@ -219,11 +219,11 @@ def _drawn_votes(counted: Counted, unit: Codes, weights: Iterator[Array]) -> Ite
     cells = int(np.prod(counted.cells.shape))
     units, at_once = int(unit.max()) + 1, max(1, _LARGEST // cells)
     keys, number = np.unique(unit * cells + counted.cell, return_counts=True)
-    table = None
+    table: Array | None = None
     if units * cells <= 8 * _LARGEST:
-        table = np.zeros(units * cells)
-        table[keys] = number
-        table = table.reshape(units, cells)
+        flat = np.zeros(units * cells)
+        flat[keys] = number
+        table = flat.reshape(units, cells)
     of_unit, of_cell = keys // cells, keys % cells
     batch: list[Array] = []
 
