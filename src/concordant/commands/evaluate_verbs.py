@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from concordant.commands.device_option import add_device, device_of
 from concordant.commands.outcome import Outcome, Verbs, add_json
 from concordant.errors import UserError
 
@@ -35,6 +36,7 @@ def add(verbs: Verbs) -> None:
         metavar="FILE",
         help='JSON lines of {"category", "prompt", "chosen", "rejected"}, or task files of BIG-bench',
     )
+    add_device(hhh)
     _add_out(hhh)
     hhh.set_defaults(run=evaluate_hhh_)
 
@@ -77,6 +79,7 @@ def _add_pm(parser: argparse.ArgumentParser, run: object) -> None:
         metavar="FILE",
         help="comparisons to fit a bag-of-words baseline on; openings that are measured on are left out",
     )
+    add_device(parser)
     _add_out(parser)
     parser.set_defaults(run=run)
 
@@ -118,7 +121,7 @@ def evaluate_hhh_(args: argparse.Namespace) -> Outcome:
 
     _refuse_out(args.out)
     items, dropped = read_hhh(args.files)
-    model = PreferenceModel.load(args.pm)
+    model = PreferenceModel.load(args.pm, device_of(args))
     with progress("scoring") as watch:
         evaluation = evaluate_hhh(model, items, watch, dropped).json()
     if _keeps_results(args.pm):
@@ -161,9 +164,10 @@ def _outcome(text: str, json: dict[str, Any], written: Sequence[str]) -> Outcome
 def _measure(args: argparse.Namespace) -> dict[str, Any]:
     """Score the files' comparisons and measure; the folder of a single run keeps the result for its report."""
     from concordant.commands.progress import progress
+    from concordant.evaluate.ensemble_scores import evaluate_ensemble
     from concordant.evaluate.run_material import save_evaluation
     from concordant.evaluate.scoring import evaluate_pm
-    from concordant.models.ensemble import load_scorer
+    from concordant.models.ensemble import Ensemble, load_scorer
     from concordant.runs import Run
 
     _refuse_out(args.out)
@@ -174,9 +178,14 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
         from concordant.evaluate.bag_of_words import fit_bag_of_words
 
         words = fit_bag_of_words(read_comparisons(args.train, args.objective)[0], preferences)
-    model = load_scorer(args.pm, args.combine, preferences)
+    model = load_scorer(args.pm, args.combine, preferences, device_of(args))
     with progress("scoring") as watch:
-        evaluation = evaluate_pm(model, preferences, watch, dropped, words).json()
+        measured = (
+            evaluate_ensemble(model, preferences, watch, dropped, words)
+            if isinstance(model, Ensemble)
+            else evaluate_pm(model, preferences, watch, dropped, words)
+        )
+    evaluation = measured.json()
     if len(args.pm) == 1 and _keeps_results(args.pm[0]):
         save_evaluation(Run.open(args.pm[0]), evaluation)
     return evaluation
