@@ -5,6 +5,7 @@ It reads what the steps recorded, and fits Elo over every helpful comparison bet
 Left out: the steps themselves (``online.py``).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -85,7 +86,7 @@ def by_kind(step: Json) -> str:
     return ", ".join(f"{number} by {kind}" for kind, number in sorted(kinds.items()))
 
 
-def _lineage(base: str, steps: dict[str, Json], runs: list[Json]) -> list[Json]:
+def _lineage(base: str, steps: dict[str, Json], runs: Sequence[Json]) -> list[Json]:
     """From the comparisons to the snapshot: every id with its parents."""
     frozen = steps["freeze"]
     first = [

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from concordant import scan_run
 from concordant.cli import main
-from concordant.pm_run import measure_run
-from concordant.runs import Run
+from concordant.pm_run import measure_run, train_run
+from concordant.runs import Run, replace_folder
 from hh_rows import write_hh
 from toy_lessons import good_over_bad, preference
 from toy_model import ToyModels
@@ -98,13 +97,12 @@ def config(out: Path, size: int) -> dict[str, Any]:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the runs that are trained from now on, in order."""
     names: list[str] = []
-    begin = scan_run.train_run
 
     def watched(run: Run, *rest: Any) -> Any:
         names.append(run.name.removesuffix("-chat-seed-0"))
-        return begin(run, *rest)
+        return train_run(run, *rest)
 
-    monkeypatch.setattr(scan_run, "train_run", watched)
+    monkeypatch.setattr("concordant.scan_run.train_run", watched)
     return names
 
 
@@ -177,7 +175,7 @@ def test_a_killed_learning_curve_goes_on(
 
 def kill_curve(patch: pytest.MonkeyPatch, where: str) -> None:
     """Ctrl-C in a learning curve."""
-    log, put, measure = Run.log, scan_run.replace_folder, measure_run
+    log = Run.log
 
     def logged(run: Run, metrics: Mapping[str, Any]) -> None:
         log(run, metrics)
@@ -187,19 +185,19 @@ def kill_curve(patch: pytest.MonkeyPatch, where: str) -> None:
     def placed(copy: Path, final: Path) -> None:
         if copy.name == "16":
             raise KeyboardInterrupt
-        put(copy, final)
+        replace_folder(copy, final)
 
     def measured(run: Run, *rest: Any) -> Any:
         if run.name.startswith("comparisons-16"):
             raise KeyboardInterrupt
-        return measure(run, *rest)
+        return measure_run(run, *rest)
 
     if where == "inside":
         patch.setattr(Run, "log", logged)
     elif where == "handing out":
-        patch.setattr(scan_run, "replace_folder", placed)
+        patch.setattr("concordant.scan_run.replace_folder", placed)
     else:
-        patch.setattr(scan_run, "measure_run", measured)
+        patch.setattr("concordant.scan_run.measure_run", measured)
 
 
 def test_a_size_that_the_run_does_not_pass_gets_its_own(

@@ -7,6 +7,7 @@ sake of the spread. Left out: reading and writing files.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -49,10 +50,10 @@ def judge_items(
         UserError: a score is not a finite number.
     """
     size = len(ensemble.members)
-    each = []
-    for place, member in enumerate(ensemble.members):
-        before = place * len(items)
-        each.append(score_items(member, items, lambda done, before=before: watch((before + done) // size)))
+    each = [
+        score_items(member, items, partial(_tell, watch, place * len(items), size))
+        for place, member in enumerate(ensemble.members)
+    ]
     result: list[Judged | None] = []
     for scores in zip(*each, strict=True):
         fitting = [found for found in scores if found is not None]
@@ -62,6 +63,11 @@ def judge_items(
             combined, spread = ensemble.merge(np.array(fitting, dtype=np.float64))
             result.append(Judged(combined.tolist(), spread.tolist()))
     return result
+
+
+def _tell(watch: Callable[[int], None], before: int, size: int, done: int) -> None:
+    """Items done, when so many of one of ``size`` members are, and so many of those before it."""
+    watch((before + done) // size)
 
 
 def evaluate_ensemble(
