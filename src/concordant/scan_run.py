@@ -134,7 +134,8 @@ class _Curve:
         return f"model {self.scan.cells.index(cell) + 1} of {len(self.scan.cells)}: {self.folder(cell).name}"
 
     def _train(self, cell: Cell, watch: Watch) -> None:
-        run = self._begin(cell, [int(other.x) for other in self._untrained() if self._on_the_way(other, cell)])
+        others = sorted(int(other.x) for other in self._untrained() if self._on_the_way(other, cell))
+        run = self._begin(cell, others)
         config = cell.config.model_copy(update={"keep_at": tuple(run.head["config"].get("keep_at", ()))})
         plan = self.scan.plan
         try:
@@ -164,6 +165,8 @@ class _Curve:
                 write_whole(copy.path / "config.json", json.dumps(head, indent=2) + "\n")
                 write_card(copy, copy.result, name=self.folder(cell).name)
                 replace_folder(copy.path, self.folder(cell))
+        if run.kept.exists() and not list(run.kept.iterdir()):
+            run.kept.rmdir()
 
     def _untrained(self) -> list[Cell]:
         return [cell for cell in self.cells if not Run(self.folder(cell)).finished]

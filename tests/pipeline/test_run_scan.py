@@ -133,8 +133,8 @@ def test_a_learning_curve_costs_one_run(
     alone = said_last(capsys)
     assert names[2:] == ["comparisons-8", "comparisons-16"]
     assert without_seconds(alone["rows"]) == without_seconds([result["rows"][0], result["rows"][2]])
-    assert main(scan("comparisons", mixed, toy, by_itself, "--sizes", "16", "24", "32")) == 0
-    assert names[4:] == ["comparisons-32"]
+    assert main(scan("comparisons", mixed, toy, by_itself, "--sizes", "32", "24", "16")) == 0
+    assert names[4:] == ["comparisons-32"] and list(by_itself.glob("cells/*/kept")) == []
     assert main(scan("comparisons", mixed, toy, tmp_path / "24", "--sizes", "24")) == 0
     assert weights(by_itself, 24) == weights(tmp_path / "24", 24)
     cells = [out / "cells/comparisons-24-chat-seed-0" for out in (by_itself, tmp_path / "24")]
