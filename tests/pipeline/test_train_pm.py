@@ -209,8 +209,8 @@ def test_a_copy_is_a_run_that_every_verb_reads(
 ) -> None:
     copy = train("run", keep_at=(64,)).kept / "64"
     write_hh(tmp_path / "exam.jsonl", good_over_bad(20, seed=1))
-    item = {"category": "other", "prompt": "how", "chosen": "good", "rejected": "bad"}
-    (tmp_path / "hhh.jsonl").write_text(f"{json.dumps(item)}\n")
+    items = [{"category": "other", "prompt": f"how {n}", "chosen": "good", "rejected": "bad " * n} for n in range(1, 7)]
+    (tmp_path / "hhh.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     assert main(["evaluate", "pm", str(copy), "--data", str(tmp_path / "exam.jsonl"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] > 0.5
     assert json.loads((copy / "evaluation.json").read_text())["n"] == 20
