@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -52,6 +53,8 @@ def _section(field: FieldInfo) -> type[Section] | None:
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return repr(list(value))
     return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
 
 
@@ -62,6 +65,8 @@ def _allowed(field: FieldInfo) -> str:
         for name, sign in BOUNDS.items()
         if hasattr(limit, name)
     ]
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(get_args(field.annotation))
     return ", ".join(limits) or (field.annotation.__name__ if isinstance(field.annotation, type) else "")
 
 

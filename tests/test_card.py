@@ -151,6 +151,7 @@ def test_a_run_of_a_programme(toy: ToyModels, tmp_path: Path) -> None:
         ("ladder-42m@3", "", "from ladder-42m@3, a transformer that was not trained before, by"),
         ("/home/someone/runs/pmp-2/model", "", "from the model pmp-2 by"),
         ("../here", "", "from the model here by"),
+        ("runs/pmp-2/kept/320", "", "from the model pmp-2/kept/320 by"),
     ],
 )
 def test_base_models(base: str, front: str, words: str, toy: ToyModels, tmp_path: Path) -> None:

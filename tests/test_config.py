@@ -41,6 +41,33 @@ def test_an_override_is_a_toml_value_or_else_a_text(override: str, key: str, val
 
 
 @pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("keep_at=[1000]", "keep_at is [1000]: 1000 is no multiple of batch_size (16); write 992 or 1008"),
+        ("keep_at=[8]", "keep_at is [8]: 8 is no multiple of batch_size (16); write 16"),
+        ("keep_at=[32, 16]", "keep_at is [32, 16]: each number must be larger than the one before it, and above 0"),
+        ("keep_at=[16, 16]", "each number must be larger"),
+        ("keep_at=[0]", "each number must be larger"),
+        ("keep_at=[16.5]", "keep_at.0 is 16.5: input should be a valid integer"),
+        ("order=sorted", "order is 'sorted': input should be 'shuffled' or 'given'"),
+    ],
+)
+def test_copies_are_kept_after_whole_batches(override: str, said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        load_config(PreferenceModelConfig, None, [override])
+    assert said in str(refused.value)
+
+
+def test_where_no_copies_are_kept_a_run_is_recorded_as_before_they_could_be() -> None:
+    assert load_config(PreferenceModelConfig, None, ["keep_at=[16, 48]"]).keep_at == (16, 48)
+    assert load_config(PreferenceModelConfig, None, ["keep_at=48"]).keep_at == (48,)
+    assert load_config(PmpConfig, None, ["keep_at=[32]"]).model_dump(mode="json")["keep_at"] == [32]
+    assert not {"keep_at", "order"} & PreferenceModelConfig().model_dump(mode="json").keys()
+    with pytest.raises(UserError, match=r"16 is no multiple of batch_size .32."):
+        changed(load_config(PreferenceModelConfig, None, ["keep_at=[16, 48]"]), {"batch_size": 32})
+
+
+@pytest.mark.parametrize(
     ("kind", "overrides", "rate"),
     [
         (PreferenceModelConfig, [], 2e-5),

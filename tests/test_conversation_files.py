@@ -11,9 +11,9 @@ from concordant.errors import UserError
 from concordant.store.conversation_files import count_rows, read_dataset_replies, read_replies
 from concordant.store.database import Database
 from concordant.store.datasets import freeze
-from concordant.store.hh_files import write_hh
 from concordant.store.imports import import_files
 from concordant.store.preferences import Filter
+from hh_rows import write_hh
 from toy_lessons import preference
 
 ASKED = Conversation().human("a").assistant("b").human("c")

@@ -8,7 +8,7 @@ import pytest
 from concordant.commands.data_selection import DataFile, add_data, add_test, data_file, read_pool, select
 from concordant.comparison import Objective
 from concordant.errors import UserError
-from concordant.store.hh_files import write_hh
+from hh_rows import write_hh
 from toy_lessons import preference
 
 
@@ -73,6 +73,14 @@ def test_two_parts_have_the_same_exam_and_nothing_else_in_common(files: Path) ->
         select(parsed("--data", words[1], "--test", words[1], f"{files}/harm.jsonl", *words[4:], p), 0) for p in "ab"
     ]
     assert [len(found.exam) for found in tested] == [12, 12]
+
+
+def test_in_the_order_of_learning_files_with_weights_take_turns(files: Path) -> None:
+    words = ["--data", f"helpful={files}/help.jsonl,3", f"harmless={files}/harm.jsonl,1", "--limit", "16"]
+    ordered, plain = (select(parsed(*words), 0, ordered=wanted) for wanted in (True, False))
+    assert [row.objective for row in ordered.lessons[:4]].count(Objective.HELPFUL) == 3
+    assert [row.objective for row in plain.lessons[:12]] == [Objective.HELPFUL] * 12
+    assert set(ordered.lessons) == set(plain.lessons) and ordered.record == plain.record
 
 
 def test_a_pool_draws_nothing(files: Path) -> None:

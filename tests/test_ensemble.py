@@ -9,6 +9,7 @@ import pytest
 from concordant.config import PolicyConfig, PreferenceModelConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
+from concordant.evaluate.ensemble_scores import judge_items
 from concordant.models.ensemble import REFERENCE_SIZE, Combine, Ensemble, load_scorer
 from concordant.models.language_model import LanguageModel
 from concordant.models.preference_model import PreferenceModel
@@ -54,8 +55,8 @@ def test_mean_minimum_and_spread_by_hand() -> None:
     assert mean.offsets == (3.0, 7.0)
     assert mean.score_many(items) == [[0.0, 0.0], [0.0]]
     assert Ensemble.of([LENGTH, MINUS], "minimum", REFERENCE).score_many(items) == [[-2.0, 0.0], [-4.0]]
-    assert mean.spread(items) == [[2.0, 0.0], [4.0]]
-    assert mean.judge(items).tolist() == [[-2.0, 0.0, 4.0], [2.0, 0.0, -4.0]]
+    combined, spread = mean.merge(np.array([[1.0, 3.0, 7.0], [9.0, 7.0, 3.0]]))
+    assert (combined.tolist(), spread.tolist()) == ([0.0, 0.0, 0.0], [2.0, 0.0, 4.0])
     assert mean.score_many([]) == []
 
 
@@ -86,7 +87,7 @@ def test_only_so_many_reference_comparisons_are_scored_and_only_those_that_fit()
     assert sum(map(len, asked.asked)) == REFERENCE_SIZE
     short = Rule(lambda reply: float(len(reply)), room=4)
     assert Ensemble.of([short], "mean", [preference("?", "a" * 9, "a"), *REFERENCE]).offsets == (3.0,)
-    with pytest.raises(UserError, match="none of the 1 reference comparisons fits"):
+    with pytest.raises(UserError, match="none of the reference replies fits"):
         Ensemble.of([short], "mean", [preference("?", "a" * 9, "a")])
 
 
@@ -126,7 +127,9 @@ def test_members_with_other_tokenizers(members: list[Path]) -> None:
     assert np.array(load_scorer(members, "minimum", reference).score_many(items)) == pytest.approx(
         each.min(axis=0), abs=1e-5
     )
-    assert np.array(ensemble.spread(items)) == pytest.approx(each.std(axis=0), abs=1e-5)
+    judged = [one for one in judge_items(ensemble, items) if one is not None]
+    assert np.array([one.scores for one in judged]) == pytest.approx(each.mean(axis=0), abs=1e-5)
+    assert np.array([one.spread for one in judged]) == pytest.approx(each.std(axis=0), abs=1e-5)
     right = sum(chosen > rejected for chosen, rejected in ensemble.score_many(items))
     assert right > 20
 

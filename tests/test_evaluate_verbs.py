@@ -126,7 +126,7 @@ def test_several_pms_are_measured_as_one(
     """One likes length, the other dislikes it more: together they are right on the two short replies of eight. No
     single run's folder keeps that."""
 
-    def load(folder: Path) -> LengthModel:
+    def load(folder: Path, device: str) -> LengthModel:
         kind = ShortModel if folder.name == "short" else LengthModel
         return kind(network=None, format=ChatFormat(tokenizer=None))
 
@@ -135,9 +135,14 @@ def test_several_pms_are_measured_as_one(
     assert main([*arguments, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["n"], result["accuracy"], result["ties"]) == (8, 0.25, 0.0)
+    # Its members' gaps on "long reply" against "short" are ±(0.5, −1.5), which spread by 1 everywhere.
+    spread = result["by_spread"]
+    assert spread["mean"] == pytest.approx(1.0) and [third["n"] for third in spread["thirds"]] == [3, 3, 2]
     assert not (runs / "pm-1/evaluation.json").exists()
     assert main([*arguments, "--combine", "minimum"]) == 0
-    assert "minimum of 2 models" in capsys.readouterr().out
+    words = capsys.readouterr().out
+    assert "minimum of 2 models" in words and "members' spread, in thirds" in words
+    assert "1.00 to 1.00 (|Δ|" in words and max(map(len, words.splitlines())) <= 80
     assert main([*arguments[:4], str(tmp_path / "short"), *arguments[4:]]) == 2
     assert "is named twice" in capsys.readouterr().err
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from concordant.comparison import Comparison, Objective, Preference, Tranche
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.store.hh_files import HHFile, read_hh, why_not_hh, write_hh, write_hh_rows
+from concordant.store.hh_files import HHFile, read_hh, why_not_hh, write_hh_rows
 from concordant.store.people import WorkerKind
+from hh_rows import write_hh
 
 PROMPT = "\n\nHuman: hi"
 

@@ -17,7 +17,7 @@ from concordant.models import base_models
 from concordant.models.base_models import fetch
 from concordant.models.chat_format import ChatFormat
 from concordant.models.ladder import CONTEXT, LAYERS, Rung
-from concordant.store.hh_files import write_hh
+from hh_rows import write_hh
 from toy_lessons import good_over_bad
 from toy_model import ToyModels
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from concordant.comparison import Comparison, Objective, Preference
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.mixture import Source, apportion, draw, largest_total, mix, parse_split, part_of, teaching
+from concordant.mixture import Source, apportion, draw, in_order, largest_total, mix, parse_split, part_of, teaching
 
 WEIGHTS = st.lists(st.integers(0, 20).map(float), min_size=1, max_size=5).filter(any)
 
@@ -132,3 +132,25 @@ def test_splits_as_they_are_written() -> None:
     for text in ("65", "0/100", "a/b", "65/35/1", "-5/5", "0.5/0.5", "²/3", "1/20000"):
         with pytest.raises(UserError, match="split"):
             parse_split(text)
+
+
+@given(WEIGHTS, st.integers(0, 3))
+def test_in_one_order_every_beginning_is_a_mixture(weights: list[float], seed: int) -> None:
+    """Exactly in proportion, and of the same comparisons as a mixture of that size."""
+    sources = [Source(str(place), rows(12, str(place)), weight) for place, weight in enumerate(weights)]
+    largest = in_order(sources, largest_total(weights, [12] * len(weights)), seed)
+    assert largest.counts == apportion(weights, len(largest.preferences))
+    for size in range(len(largest.preferences) + 1):
+        smaller = in_order(sources, size, seed)
+        assert smaller.preferences == largest.preferences[:size]
+        assert smaller.counts == mix(sources, size, seed).counts
+        assert set(smaller.preferences) == set(mix(sources, size, seed).preferences)
+
+
+def test_taking_turns_by_hand() -> None:
+    """3 : 1 divided by 1, 3, 5 …: 3, 1 (a before b where equal), 1, 3/5, 3/7, 1/3 …"""
+    sources = [Source("a", rows(9, "a"), 3.0), Source("b", rows(9, "b"), 1.0)]
+    names = [row.prompt.turns[0].text[0] for row in in_order(sources, 8, 0).preferences]
+    assert "".join(names) == "aabaaaba"
+    plain = [Source("a", rows(9, "a")), Source("b", rows(9, "b"))]
+    assert in_order(plain, 7, 1) == mix(plain, 7, 1)

@@ -12,10 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from concordant.comparison import Objective, Preference, Tranche
+from concordant.config import PmpConfig
 from concordant.errors import UserError
-from concordant.online import Iteration, _freeze, _objectives, by_kind, iterate, unfinished_iteration
+from concordant.models.preference_model import PreferenceModel
+from concordant.online import Iteration, _freeze, _objectives, _pm, iterate, unfinished_iteration
+from concordant.pm_run import train_run
 from concordant.programme import Programme
 from concordant.runs import Run, Watch
 from concordant.serving_models import ensure_base
@@ -25,7 +29,9 @@ from concordant.store.imports import import_files
 from concordant.store.journal import finished_steps
 from concordant.store.preferences import Filter, preferences
 from concordant.store.registry import active_deployments, runs, snapshots
+from hh_rows import write_hh
 from served import Served
+from toy_lessons import good_over_bad
 from toy_model import ToyModels
 
 STEPS = ["collect", "freeze", "pm", "policy", "deploy", "compare", "report"]
@@ -309,16 +315,30 @@ def test_too_few_comparisons_do_not_block_an_iteration(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize(
-    ("kinds", "said"),
-    [
-        ({}, "nobody"),
-        ({"scripted": 3}, "scripted workers"),
-        ({"person": 30, "scripted": 120, "unknown": 1}, "30 by people, 120 by scripted workers, 1 by workers of an"),
-    ],
-)
-def test_who_chose_is_named(kinds: dict[str, int], said: str) -> None:
-    assert by_kind({"worker_kinds": kinds}).startswith(said)
+def test_the_preference_model_may_begin_with_one_that_was_pretrained(toy: ToyModels, tmp_path: Path) -> None:
+    """``[pm] model`` is a run of ``train pmp``, named from the programme's folder; without it, the first snapshot."""
+    votes = Run.begin(tmp_path / "votes", "pmp", {}, {})
+    config = PmpConfig(batch_size=8, warmup_steps=0, learning_rate=5e-3)
+    train_run(votes, toy.chat, good_over_bad(16), config, lambda *_: None)
+    found = {}
+    for name, model in (("with", 'model = "../votes"\n'), ("without", "")):
+        settings = f'model = "{toy.chat}"\n[pm]\n{model}learning_rate = 1e-12\n'
+        programme = Programme.init(tmp_path / name, settings)
+        store = Database.open(programme.store_url)
+        ensure_base(programme, store)
+        write_hh(tmp_path / "rows", good_over_bad(40))
+        import_files(store, [tmp_path / "rows"], Objective.HELPFUL, Tranche.BASE)
+        made = Iteration(programme, store, 1, "", Seen())
+        frozen = _freeze(made)
+        outputs = _pm(made, frozen, lambda *_: None)
+        run = Run.open(programme.runs / outputs["run"])
+        found[run.head["parents"]["base"]] = PreferenceModel.load(run.path).network.score.weight
+        assert _pm(made, frozen, lambda *_: pytest.fail("it was made again")) == outputs
+        store.close()
+    assert list(found) == ["votes", str(toy.chat)]
+    learned = PreferenceModel.load(votes.path).network.score.weight
+    assert torch.allclose(found["votes"], learned, atol=1e-7)
+    assert not torch.allclose(found[str(toy.chat)], learned, atol=1e-3)
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, "h"), (1.0, "r"), (0.5, "hr"), (0.25, "hhhr"), (0.8, "rrrrh")])

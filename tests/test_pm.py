@@ -17,7 +17,8 @@ from concordant.models.machine import Machine
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch
 from concordant.runs import Run
-from concordant.train.pm import Lesson, _gradient, _Training, comparison_lessons, model_to_train, train_pm
+from concordant.train.lessons import Lesson, comparison_lessons
+from concordant.train.pm import _gradient, _Training, model_to_train, train_pm
 from toy_lessons import good_over_bad, preference
 from toy_model import ToyModels, make_untied
 
@@ -50,13 +51,13 @@ def model(toy: ToyModels) -> PreferenceModel:
 
 def test_the_chosen_reply_comes_first(model: PreferenceModel) -> None:
     swapped = preference("how", "yes", "no", strength=3).swap()
-    lessons, dropped, kinds = comparison_lessons(model, [swapped], 1.0)
+    lessons, dropped = comparison_lessons(model, [swapped], 1.0)
     tokens = [model.format.text(reply) for reply in lessons[0].row.replies]
-    assert (tokens, dict(dropped), dict(kinds)) == (["yes", "no"], {}, {"unknown": 1})
+    assert (tokens, dict(dropped), lessons[0].worker_kind) == (["yes", "no"], {}, "unknown")
 
 
 def test_what_teaches_nothing_is_dropped_and_counted(model: PreferenceModel, tmp_path: Path) -> None:
-    lessons, dropped, _ = comparison_lessons(model, [*UNUSABLE, preference("how", "yes", "no", strength=2)], 1.0)
+    lessons, dropped = comparison_lessons(model, [*UNUSABLE, preference("how", "yes", "no", strength=2)], 1.0)
     assert (len(lessons), dict(dropped)) == (1, REASONS)
     result = train(tmp_path / "run", model, [*UNUSABLE, *good_over_bad(8)])
     assert (result["comparisons"], result["dropped"]) == (8, REASONS)
@@ -96,7 +97,7 @@ def gradient_of(
     config = PreferenceModelConfig(**{"gradient_clip": 1e9, **settings})
     fresh = model_to_train(folder or toy.chat, config)
     fresh.network.double().requires_grad_(True)
-    lessons, _, _ = comparison_lessons(fresh, items, config.harmless_weight)
+    lessons, _ = comparison_lessons(fresh, items, config.harmless_weight)
     training = _Training(fresh, AdamW(fresh.network.parameters()), Machine("cpu", 1, "float32", {}))
     metrics = _gradient(training, lessons, config)
     named = fresh.network.named_parameters()
@@ -154,7 +155,7 @@ def test_lambda_weighs_harmless_comparisons_alone(toy: ToyModels) -> None:
 
 
 def test_weights_come_from_the_objective(model: PreferenceModel) -> None:
-    lessons, _, _ = comparison_lessons(model, [UNEVEN[0], harmful(UNEVEN[1])], 2.5)
+    lessons, _ = comparison_lessons(model, [UNEVEN[0], harmful(UNEVEN[1])], 2.5)
     assert [lesson.weight for lesson in lessons] == [1.0, 2.5]
     assert Lesson(lessons[0].row).weight == 1.0
 

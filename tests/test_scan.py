@@ -45,6 +45,16 @@ def test_a_learning_curve_adds_comparisons_and_swaps_none() -> None:
     assert len(large.mixture.preferences) == 20
 
 
+def test_the_cells_of_one_curve_stand_together_and_know_their_order() -> None:
+    scan = comparisons_scan(plan(), [10, 20])
+    assert [[cell.x for cell in curve] for curve in scan.curves()] == [[10, 20]] * 4
+    assert {cell.config.order for cell in scan.cells} == {"given"} == {scan.plan.config.order}
+    rates = setting_scan(plan(), "learning_rate", [1e-5, 2e-5], 10)
+    assert [len(curve) for curve in rates.curves()] == [1] * 8
+    with pytest.raises(UserError, match="keeps copies at its own sizes; leave out keep_at"):
+        comparisons_scan(plan(config=PreferenceModelConfig(keep_at=(16,))), [10])
+
+
 def test_sizes_double_up_to_what_there_is() -> None:
     source = Source("many", rows(4100))
     assert [cell.x for cell in comparisons_scan(plan(source, models={"m": Path()}, seeds=[0]), []).cells] == [

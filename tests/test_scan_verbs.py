@@ -6,7 +6,7 @@ import pytest
 
 from concordant.cli import main
 from concordant.commands.scan_verbs import _table
-from concordant.store.hh_files import write_hh
+from hh_rows import write_hh
 from toy_lessons import good_over_bad
 from toy_model import ToyModels
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -173,3 +174,41 @@ def test_what_cannot_be_read_or_written_is_one_line(
     assert "is no preference model" in refused(capsys, ["score", str(toy.chat), str(talks)])
     assert "is a folder; name a file" in refused(capsys, ["score", str(pm), str(talks), "--out", str(tmp_path)])
     assert "is the file that is read" in refused(capsys, ["score", str(pm), str(talks), "--out", str(talks)])
+
+
+@pytest.fixture(scope="module")
+def other(toy: ToyModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second PM, of another seed and far above the first."""
+    folder = tmp_path_factory.mktemp("other")
+    model = PreferenceModel.from_language_model(toy.chat, seed=1)
+    with torch.no_grad():
+        model.network.score.weight.mul_(200)
+    model.save(folder)
+    return folder
+
+
+def test_several_models_score_as_one_with_the_spread_beside_each(
+    pm: Path, other: Path, talks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each model's mean over the file's replies is taken off; a row that one of them cannot score has no score."""
+    assert main(["score", str(pm), str(other), str(talks), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    how = Conversation().human("how")
+    asked = [(how, replies) for replies in (["yes"], ["yes", "no, no"], ["no, no", "yes", "well"])]
+    each = np.array([np.concatenate(PreferenceModel.load(model).score_many(asked)) for model in (pm, other)])
+    centred = each - each.mean(axis=1, keepdims=True)
+    rows = [row for row in result["rows"] if "scores" in row]
+    assert np.concatenate([row["scores"] for row in rows]) == pytest.approx(centred.mean(axis=0), abs=1e-4)
+    assert np.concatenate([row["spread"] for row in rows]) == pytest.approx(centred.std(axis=0), abs=1e-4)
+    assert result["spread"] == pytest.approx(centred.std(axis=0).mean(), abs=1e-4)
+    assert (result["replies"], result["left_out"]["longer than the context"]["n"]) == (6, 1)
+    out = tmp_path / "scores.jsonl"
+    assert main(["score", str(pm), str(other), str(talks), "--combine", "minimum", "--out", str(out)]) == 0
+    words = capsys.readouterr().out
+    assert f"have a standard deviation of {result['spread']:.3f}" in words
+    lowest = [row for row in map(json.loads, out.read_text().splitlines()) if "scores" in row]
+    assert np.concatenate([row["scores"] for row in lowest]) == pytest.approx(centred.min(axis=0), abs=1e-4)
+    assert "is named twice" in refused(capsys, ["score", str(pm), str(pm), str(talks)])
+    assert main(["score", str(pm), str(talks), "--json"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert alone["spread"] is None and not any("spread" in row for row in alone["rows"])

@@ -10,7 +10,7 @@ import pytest
 
 from concordant.cli import main
 from concordant.runs import Run
-from concordant.store.hh_files import write_hh
+from hh_rows import write_hh
 from toy_lessons import good_over_bad, preference
 from toy_model import ToyModels
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from concordant.errors import UserError
 
@@ -29,7 +29,8 @@ class PreferenceModelConfig(Section):
 
     model: str = Field(
         "smollm2-135m",
-        description="What is trained on: short name, hub id or folder of a causal LM, or a run that made a PM.",
+        description="What is trained on: short name, hub id or folder of a causal LM, or a run that made a PM. "
+        "Not given, a programme takes its first snapshot.",
     )
     base_rate: float = Field(
         2e-3,
@@ -88,6 +89,36 @@ class PreferenceModelConfig(Section):
     seed: int = Field(
         0, ge=-(2**31), lt=2**31, description="Order of the comparisons and initial values of new weights."
     )
+    # The two below stand in a run's config.json only where they are set: runs begun before they existed go on.
+    order: Literal["shuffled", "given"] = Field(
+        "shuffled",
+        exclude_if=lambda order: order == "shuffled",
+        description='Order of the comparisons: "shuffled" by the seed, or as "given" (with a limit: as drawn).',
+    )
+    keep_at: tuple[int, ...] = Field(
+        (),
+        exclude_if=lambda marks: not marks,
+        description="Numbers of comparisons, rising multiples of batch_size, after which a copy is kept in "
+        "RUN/kept/N: as the rate is constant after warm-up (A.2), it is what a run that ended there would be.",
+    )
+
+    @field_validator("keep_at", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, marks: Any) -> Any:
+        return [marks] if isinstance(marks, int) else marks
+
+    @field_validator("keep_at")
+    @classmethod
+    def _whole_batches(cls, marks: tuple[int, ...], info: Any) -> tuple[int, ...]:
+        """Marks at which an optimiser step ends: between two steps is no model in which a shorter run would end."""
+        batch = info.data.get("batch_size", 1)
+        for last, mark in zip((0, *marks), marks, strict=False):
+            if mark <= last:
+                raise ValueError("each number must be larger than the one before it, and above 0")
+            if mark % batch:
+                near = [str(found) for found in (mark // batch * batch, -(-mark // batch) * batch) if found]
+                raise ValueError(f"{mark} is no multiple of batch_size ({batch}); write {' or '.join(near)}")
+        return marks
 
     @model_validator(mode="before")
     @classmethod
@@ -281,4 +312,5 @@ def _explain(kind: type[Section], error: ValidationError) -> str:
         for part in problem["loc"][:-1]:
             section = section.model_fields[str(part)].annotation
         return f"unknown key {key!r}; the keys there are {', '.join(section.model_fields)}"
-    return f"{key} is {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+    said = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
+    return f"{key} is {problem['input']!r}: {said[:1].lower()}{said[1:]}"

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from typing import Literal, TypeVar
 
 from concordant.comparison import Preference, split_by_opening
@@ -77,9 +78,13 @@ def apportion(weights: Sequence[float], total: int) -> list[int]:
     # All but a few of each part are beyond doubt: the rule never gives less than the quota minus the number of parts.
     counts = [max(0, int(total * weight / whole) - len(exact)) for weight in exact]
     while sum(counts) < total:
-        due = max(range(len(exact)), key=lambda part: exact[part] / (2 * counts[part] + 1))
-        counts[due] += 1
+        counts[_due(exact, counts)] += 1
     return counts
+
+
+def _due(exact: Sequence[Fraction], counts: Sequence[int]) -> int:
+    """The part that gets the next place."""
+    return max(range(len(exact)), key=lambda part: exact[part] / (2 * counts[part] + 1))
 
 
 def largest_total(weights: Sequence[float], available: Sequence[int]) -> int:
@@ -129,6 +134,36 @@ def mix(sources: Sequence[Source], total: int | None, seed: int) -> Mixture:
             )
     parts = [draw(source.rows, count, seed) for source, count in zip(sources, counts, strict=True)]
     return Mixture([preference for part in parts for preference in part], counts)
+
+
+def in_order(sources: Sequence[Source], total: int | None, seed: int) -> Mixture:
+    """The comparisons of ``mix`` in one order for all totals: a smaller mixture is the beginning of a larger one.
+
+    So one run on the largest passes through all of them. With weights, the sources take turns as ``apportion`` gives
+    out its places one by one, and every beginning has its proportions exactly, not only in expectation. Within a
+    source the order is that of the draw.
+
+    Args:
+        sources: as for ``mix``.
+        total: likewise. None without weights takes everything, as it comes.
+        seed: of the draw.
+
+    Raises:
+        UserError: as for ``mix``.
+    """
+    mixture = mix(sources, total, seed)
+    if any(source.weight is None for source in sources):
+        return mixture  # drawn as one source: in this order already
+    rows = iter(mixture.preferences)
+    parts = [iter(list(islice(rows, count))) for count in mixture.counts]
+    exact = [Fraction(source.weight or 0) for source in sources]
+    counts = [0] * len(exact)
+    ordered = []
+    for _ in mixture.preferences:
+        due = _due(exact, counts)
+        counts[due] += 1
+        ordered.append(next(parts[due]))
+    return Mixture(ordered, counts)
 
 
 def teaching(rows: Sequence[Preference]) -> list[Preference]:

@@ -10,8 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -22,11 +21,11 @@ from concordant.comparison import Objective, Preference, split_by_opening
 from concordant.config import Section
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.evaluate.elo import board, games_from_preferences
-from concordant.evaluate.report import write_report
-from concordant.evaluate.run_material import gather, load_evaluation
+from concordant.evaluate.run_material import load_evaluation
+from concordant.models.base_models import cache_folder, fetch
 from concordant.models.language_model import LanguageModel
 from concordant.models.preference_model import PreferenceModel
+from concordant.online_report import dataset_id, report_iteration
 from concordant.pm_run import measure_run, train_run
 from concordant.programme import Programme
 from concordant.runs import Run, Watch
@@ -34,7 +33,7 @@ from concordant.store.database import Database
 from concordant.store.datasets import NameTaken, freeze, load_dataset
 from concordant.store.journal import Journal, finished_steps, last_iteration
 from concordant.store.overview import ended_in_study
-from concordant.store.preferences import Filter, counts, preferences
+from concordant.store.preferences import Filter, preferences
 from concordant.store.registry import (
     Snapshot,
     SnapshotKind,
@@ -49,8 +48,6 @@ from concordant.store.registry import (
 from concordant.train.policy import train_policy
 
 Json = dict[str, Any]
-
-_KINDS = {"person": "people", "scripted": "scripted workers", "simulated": "simulated workers"}
 
 
 @runtime_checkable
@@ -104,7 +101,11 @@ def iterate(iteration: Iteration) -> dict[str, Json]:
         deployed = make("deploy", {"policy": policy["run"]}, lambda watch: _deploy(iteration, policy))
         between = {**deployed["deployed"], "conversations": config.iterate.board_conversations}
         compared = make("compare", between, lambda watch: _compare(iteration, watch))
-        make("report", {"compared": compared["choices"]}, lambda watch: _report(iteration, journal, pm, policy))
+        make(
+            "report",
+            {"compared": compared["choices"]},
+            lambda watch: report_iteration(iteration.programme, iteration.db, iteration.number, journal.finished()),
+        )
         return journal.finished()
 
 
@@ -202,18 +203,35 @@ def _pm(iteration: Iteration, frozen: Json, watch: Watch) -> Json:
     """Train a PM on the data set, and measure it on the openings that it never saw."""
     config = iteration.programme.config
     lessons, exam = _split(iteration, frozen)
-    run = _begin(iteration, "pm", config.pm, {"dataset": _dataset_id(frozen), "base": _base(iteration).label})
-    train_run(run, Path(_base(iteration).spec["folder"]), lessons, config.pm, watch)
+    base, folder = _pm_base(iteration)
+    run = _begin(iteration, "pm", config.pm, {"dataset": dataset_id(frozen), "base": base})
+    train_run(run, folder, lessons, config.pm, watch)
     evaluation = load_evaluation(run) or measure_run(run, exam, watch)
     _record(iteration, run)
     measured = {key: evaluation[key] for key in ("n", "accuracy", "ci95", "length_baseline", "ece")}
     return {"run": run.name, "trained_on": run.result["comparisons"], **measured}
 
 
+def _pm_base(iteration: Iteration) -> tuple[str, Path]:
+    """(name, folder) of what the PM is trained on: ``[pm] model``, or the first snapshot where that is not given.
+
+    It may be a run of ``train pmp``. A relative path is taken from the programme's folder.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    config = iteration.programme.config.pm
+    if "model" not in config.model_fields_set:
+        return _base(iteration).label, Path(_base(iteration).spec["folder"])
+    inside = iteration.programme.path / config.model
+    folder = fetch(str(inside) if inside.is_dir() else config.model, cache_folder())
+    return (folder.resolve().name if Path(config.model).is_dir() or inside.is_dir() else config.model), folder
+
+
 def _policy(iteration: Iteration, frozen: Json, pm: Json, watch: Watch) -> Json:
     """Train a policy from the first snapshot against the PM, on the prompts that the PM was trained on."""
     config = iteration.programme.config
-    parents = {"pm": pm["run"], "prompts": _dataset_id(frozen), "base": _base(iteration).label}
+    parents = {"pm": pm["run"], "prompts": dataset_id(frozen), "base": _base(iteration).label}
     run = _begin(iteration, "policy", config.policy, parents)
     if not run.finished:
         prompts = _prompts(_split(iteration, frozen)[0])
@@ -237,74 +255,6 @@ def _deploy(iteration: Iteration, policy: Json) -> Json:
         if deployment.snapshot.id not in (old.id, new.id):
             retire(db, deployment.id)
     return {"snapshot": new.label, "deployed": {"old": old.label, "new": new.label}}
-
-
-def _report(iteration: Iteration, journal: Journal, pm: Json, policy: Json) -> Json:
-    """Fit Elo over every helpful comparison between snapshots so far, and write the report."""
-    db, programme = iteration.db, iteration.programme
-    judged = Filter(objective=Objective.HELPFUL, sources="store", keep_weakest=True)
-    chosen = [preference for _, preference in preferences(db, judged)]
-    weakest = sum(preference.is_weakest and len(set(preference.models or ())) == 2 for preference in chosen)
-    games = games_from_preferences(chosen)
-    material = gather(
-        f"Iteration {iteration.number}", [Run.open(programme.runs / name) for name in (pm["run"], policy["run"])]
-    )
-    steps = journal.finished()
-    kinds: dict[str, int] = {}
-    for group in counts(db):
-        kinds[group["worker_kind"]] = kinds.get(group["worker_kind"], 0) + group["n"]
-    material = replace(
-        material,
-        generated=f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC",
-        command=f"concordant iterate --dir {programme.path.name}",
-        worker_kinds=kinds,
-        stages=[{"name": name, "seconds": step["seconds"], "detail": _detail(step)} for name, step in steps.items()],
-        lineage=_lineage(iteration, steps, material.lineage),
-    )
-    outputs: Json = {}
-    try:
-        outputs["board"] = board(games, _base(iteration).label, {"weakest strength": weakest}).json()
-        material = replace(material, board=outputs["board"])
-    except UserError as error:
-        outputs["no_board"] = str(error)
-        material = replace(material, no_board=str(error))
-    write_report(material, programme.path / "report")
-    return {**outputs, "worker_kinds": kinds}
-
-
-def _detail(step: Json) -> str:
-    """A step's outcome in a few words."""
-    if "choices" in step:
-        return f"{step['choices']} choices in {step['conversations']} conversations, by {by_kind(step)}"
-    if "accuracy" in step:
-        return f"{step['trained_on']} comparisons, {100 * step['accuracy']:.0f} % right on {step['n']} others"
-    if step.get("after"):
-        return f"score {step['before']['score']:+.2f} → {step['after']['score']:+.2f}, KL {step['after']['kl']:.1f}"
-    return str(step.get("dataset") or step.get("snapshot") or "")
-
-
-def by_kind(step: Json) -> str:
-    """Who chose, in a step's outputs: "scripted workers"; with numbers where there are several kinds."""
-    kinds = {_KINDS.get(kind, "workers of an unknown kind"): number for kind, number in step["worker_kinds"].items()}
-    if len(kinds) < 2:
-        return next(iter(kinds), "nobody")
-    return ", ".join(f"{number} by {kind}" for kind, number in sorted(kinds.items()))
-
-
-def _lineage(iteration: Iteration, steps: dict[str, Json], runs: Any) -> list[Json]:
-    """From the comparisons to the snapshot: every id with its parents."""
-    frozen, base = steps["freeze"], _base(iteration).label
-    first = [
-        {"id": base, "kind": "base model", "parents": [], "what": "the first snapshot"},
-        {
-            "id": _dataset_id(frozen),
-            "kind": "data set",
-            "parents": [base],
-            "what": f"{frozen['comparisons']} comparisons so far, by {by_kind(frozen)}",
-        },
-    ]
-    new = steps["deploy"]["snapshot"]
-    return [*first, *runs, {"id": f"snapshot {new}", "kind": "snapshot", "parents": [new], "what": "deployed"}]
 
 
 def _split(iteration: Iteration, frozen: Json) -> tuple[list[Preference], list[Preference]]:
@@ -331,10 +281,6 @@ def _record(iteration: Iteration, run: Run) -> None:
 
 def _parents(frozen: Json, config: Section) -> Json:
     return {"dataset": frozen["digest"], "config": config.model_dump(mode="json")}
-
-
-def _dataset_id(frozen: Json) -> str:
-    return f"{frozen['dataset']}@{frozen['digest'][:12]}"
 
 
 def _base(iteration: Iteration) -> Snapshot:

@@ -16,7 +16,14 @@ from concordant.runs import Json, Run, Watch
 from concordant.train.pm import model_to_train, train_pm
 
 
-def train_run(run: Run, base: Path, lessons: Sequence[Preference], config: PreferenceModelConfig, watch: Watch) -> Json:
+def train_run(
+    run: Run,
+    base: Path,
+    lessons: Sequence[Preference],
+    config: PreferenceModelConfig,
+    watch: Watch,
+    device: str = "cpu",
+) -> Json:
     """The result of the run, which is trained first unless it is finished.
 
     Args:
@@ -25,15 +32,18 @@ def train_run(run: Run, base: Path, lessons: Sequence[Preference], config: Prefe
         lessons: comparisons to learn from.
         config: of the run.
         watch: told of progress.
+        device: where it is trained.
     """
     if not run.finished:
-        train_pm(run, model_to_train(base, config), lessons, config, watch)
+        train_pm(run, model_to_train(base, config, device), lessons, config, watch)
     return run.result
 
 
-def measure_run(run: Run, exam: Sequence[Preference], watch: Watch, file: str = EVALUATION) -> Json:
+def measure_run(
+    run: Run, exam: Sequence[Preference], watch: Watch, file: str = EVALUATION, device: str = "cpu"
+) -> Json:
     """``PMEvaluation.json()`` of the run's model with its number of parameters, written beside the run as ``file``."""
-    model = PreferenceModel.load(run.path)
+    model = PreferenceModel.load(run.path, device)
     result = {**evaluate_pm(model, exam, watch).json(), "parameters": model.size}
     save_evaluation(run, result, file)
     return result

@@ -19,6 +19,9 @@ from concordant.errors import UserError
 
 Json = dict[str, Any]
 
+KEPT = "kept"
+"""Folder of a run in which copies of its model are kept that it had on the way."""
+
 Watch = Callable[[int, int, str], None]
 """Told of progress: ``watch(done, total, what was last seen)``."""
 
@@ -63,6 +66,25 @@ def recover_folder(final: Path) -> None:
     old = final.with_name(f".{final.name}.old")
     if old.exists() and not final.exists():
         os.rename(old, final)
+
+
+@contextmanager
+def whole_folder(final: Path, temporary: str) -> Iterator[Path]:
+    """A new folder to write into, which is put in place of ``final`` at the end, whole; an error leaves nothing of it.
+
+    Args:
+        final: where it goes.
+        temporary: how the names of unfinished ones begin, which stand beside it.
+    """
+    folder = Path(tempfile.mkdtemp(dir=final.parent, prefix=temporary))
+    try:
+        yield folder
+        folder.chmod(0o755)
+        for file in folder.rglob("*"):
+            file.chmod(0o755 if file.is_dir() else 0o644)
+        replace_folder(folder, final)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_occupied(path: Path) -> bool:
@@ -110,7 +132,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        kept = self.path.parent.name == KEPT
+        return f"{self.path.parent.parent.name}/{KEPT}/{self.path.name}" if kept else self.path.name
 
     @classmethod
     def begin(cls, path: Path, kind: str, config: Mapping[str, Any], parents: Mapping[str, str]) -> "Run":
@@ -187,15 +210,8 @@ class Run:
 
     def save_model(self, save: Callable[[Path], None]) -> None:
         """Let ``save`` write the finished model into a folder, and put that in place whole."""
-        temporary = Path(tempfile.mkdtemp(dir=self.path, prefix=".model.new."))
-        try:
+        with whole_folder(self.model, ".model.new.") as temporary:
             save(temporary)
-            temporary.chmod(0o755)
-            for file in temporary.rglob("*"):
-                file.chmod(0o755 if file.is_dir() else 0o644)
-            replace_folder(temporary, self.model)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json: the run is complete, and its model stands in ``model/``. The checkpoint goes."""
@@ -216,7 +232,7 @@ class Run:
                 raise UserError(
                     f"{self.path} is being worked on by another process; wait for it, or stop it and try again"
                 ) from None
-            for leftover in self.path.glob(".model.new.*"):
+            for leftover in (*self.path.glob(".model.new.*"), *self.kept.glob(".new.*")):
                 shutil.rmtree(leftover, ignore_errors=True)
             yield
 
@@ -236,6 +252,11 @@ class Run:
     def model(self) -> Path:
         """Folder of the finished model."""
         return self.path / "model"
+
+    @property
+    def kept(self) -> Path:
+        """Folder of copies of the model from on the way, each the folder of a run of its own."""
+        return self.path / KEPT
 
     @property
     def checkpoint(self) -> Path:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from concordant.cli import main
-from concordant.pm_run import measure_run
-from concordant.runs import Run
-from concordant.store.hh_files import write_hh
+from concordant.pm_run import measure_run, train_run
+from concordant.runs import Run, replace_folder
+from hh_rows import write_hh
 from toy_lessons import good_over_bad, preference
 from toy_model import ToyModels
 
@@ -85,6 +85,135 @@ def test_a_scan_of_comparisons(
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
+def weights(out: Path, size: int) -> bytes:
+    return (out / f"cells/comparisons-{size}-chat-seed-0/model/model.safetensors").read_bytes()
+
+
+def config(out: Path, size: int) -> dict[str, Any]:
+    found: dict[str, Any] = Run(out / f"cells/comparisons-{size}-chat-seed-0").head["config"]
+    return found
+
+
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the runs that are trained from now on, in order."""
+    names: list[str] = []
+
+    def watched(run: Run, *rest: Any) -> Any:
+        names.append(run.name.removesuffix("-chat-seed-0"))
+        return train_run(run, *rest)
+
+    monkeypatch.setattr("concordant.scan_run.train_run", watched)
+    return names
+
+
+def test_a_learning_curve_costs_one_run(
+    files: list[str],
+    toy: ToyModels,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its other sizes are copies from on the way, the same bit for bit as if each had been trained by itself."""
+    one, by_itself = tmp_path / "one", tmp_path / "by-itself"
+    names = trained(monkeypatch)
+    mixed = [f"{files[0]},3", f"{files[1]},1"]
+    assert main(scan("comparisons", mixed, toy, one, "--sizes", "8", "12", "16", "32", "--discard-models")) == 0
+    result = said(capsys)
+    assert names == ["comparisons-32", "comparisons-12"]  # 12 is no multiple of the batch of 8
+    assert [(row["drawn"], row["drawn_helpful"], row["used"]) for row in result["rows"]] == [
+        (8, 6, 8),
+        (12, 9, 12),
+        (16, 12, 16),
+        (32, 24, 32),
+    ]
+    assert list(one.glob("cells/*/model")) == list(one.glob("cells/*/kept")) == []
+    assert (config(one, 32)["keep_at"], "keep_at" in config(one, 16)) == ([8, 16], False)
+    for size in (8, 16):
+        assert main(scan("comparisons", mixed, toy, by_itself, "--sizes", str(size))) == 0
+    alone = said_last(capsys)
+    assert names[2:] == ["comparisons-8", "comparisons-16"]
+    assert without_seconds(alone["rows"]) == without_seconds([result["rows"][0], result["rows"][2]])
+    assert main(scan("comparisons", mixed, toy, by_itself, "--sizes", "32", "24", "16")) == 0
+    assert names[4:] == ["comparisons-32"] and list(by_itself.glob("cells/*/kept")) == []
+    assert main(scan("comparisons", mixed, toy, tmp_path / "24", "--sizes", "24")) == 0
+    assert weights(by_itself, 24) == weights(tmp_path / "24", 24)
+    cells = [out / "cells/comparisons-24-chat-seed-0" for out in (by_itself, tmp_path / "24")]
+    assert Run(cells[0]).head == Run(cells[1]).head
+    assert (cells[0] / "model/README.md").read_text() == (cells[1] / "model/README.md").read_text()
+
+
+def said_last(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize("where", ["inside", "handing out", "measuring"])
+def test_a_killed_learning_curve_goes_on(
+    where: str,
+    files: list[str],
+    toy: ToyModels,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Inside its one run, between two copies that are put in place, and between two measurements; then more sizes."""
+    sizes = ["--sizes", "8", "16", "32"]
+    assert main(scan("comparisons", files[:1], toy, tmp_path / "whole", *sizes)) == 0
+    expected = said(capsys)
+    names = trained(monkeypatch)
+    with monkeypatch.context() as patch:
+        kill_curve(patch, where)
+        assert main(scan("comparisons", files[:1], toy, tmp_path / "stopped", *sizes)) == 130
+    assert main(scan("comparisons", files[:1], toy, tmp_path / "stopped", *sizes, "24")) == 0
+    rows = said(capsys)["rows"]
+    again = ["comparisons-32"] if where == "inside" else []
+    assert names == ["comparisons-32", *again, "comparisons-24"]  # which came when that run had its copies already
+    assert without_seconds([row for row in rows if row["x"] != 24]) == without_seconds(expected["rows"])
+    for size in (8, 16, 32):
+        assert weights(tmp_path / "stopped", size) == weights(tmp_path / "whole", size)
+
+
+def kill_curve(patch: pytest.MonkeyPatch, where: str) -> None:
+    """Ctrl-C in a learning curve."""
+    log = Run.log
+
+    def logged(run: Run, metrics: Mapping[str, Any]) -> None:
+        log(run, metrics)
+        if metrics["step"] == 3:
+            raise KeyboardInterrupt
+
+    def placed(copy: Path, final: Path) -> None:
+        if copy.name == "16":
+            raise KeyboardInterrupt
+        replace_folder(copy, final)
+
+    def measured(run: Run, *rest: Any) -> Any:
+        if run.name.startswith("comparisons-16"):
+            raise KeyboardInterrupt
+        return measure_run(run, *rest)
+
+    if where == "inside":
+        patch.setattr(Run, "log", logged)
+    elif where == "handing out":
+        patch.setattr("concordant.scan_run.replace_folder", placed)
+    else:
+        patch.setattr("concordant.scan_run.measure_run", measured)
+
+
+def test_a_size_that_the_run_does_not_pass_gets_its_own(
+    toy: ToyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is too long for the context is dropped in training, so that the run of 32 ends before it has seen 24."""
+    long = [preference(f"{number} " + "long " * 100, "good", "bad") for number in range(60)]
+    write_hh(tmp_path / "long.jsonl", [*good_over_bad(60), *long])
+    names = trained(monkeypatch)
+    sizes = ["--sizes", "8", "24", "32", "--set", "max_tokens=64"]
+    assert main(scan("comparisons", [f"helpful={tmp_path}/long.jsonl"], toy, tmp_path / "scan", *sizes)) == 0
+    rows = {row["x"]: row for row in said(capsys)["rows"]}
+    assert rows[32]["used"] < 24 and names == ["comparisons-32", "comparisons-24"]
+    assert (rows[8]["used"], rows[24]["drawn"]) == (8, 24) and 8 < rows[24]["used"] < rows[32]["used"]
+
+
 def test_a_scan_of_mixtures_sees_the_two_objectives_pull_apart(
     files: list[str], toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,7 +283,7 @@ def kill(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
         return begin(path, *rest)
 
     def measured(run: Run, *rest: Any) -> Any:
-        if run.name.startswith("learning_rate-0.005") and rest[-1] == "evaluation-harmless.json":
+        if run.name.startswith("learning_rate-0.005") and rest[2] == "evaluation-harmless.json":
             raise KeyboardInterrupt
         return measure(run, *rest)
 
@@ -163,7 +292,7 @@ def kill(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     elif where == "between":
         monkeypatch.setattr(Run, "begin", staticmethod(begun))
     else:
-        monkeypatch.setattr("concordant.scan.measure_run", measured)
+        monkeypatch.setattr("concordant.scan_run.measure_run", measured)
 
 
 def test_another_scan_in_the_folder_is_refused(

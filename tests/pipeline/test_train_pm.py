@@ -1,5 +1,6 @@
 """Whole PM runs on a toy model: it learns, goes on after an interruption bit for bit, and trains what it says."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,18 +9,22 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from concordant.cli import main
 from concordant.comparison import Preference
 from concordant.config import PreferenceModelConfig
 from concordant.errors import UserError
 from concordant.models.machine import cannot_compile
 from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Run, Watch
+from concordant.train import pm
 from concordant.train.pm import PM_METRICS, train_pm
-from toy_lessons import good_over_bad
+from hh_rows import write_hh
+from toy_lessons import good_over_bad, preference
 from toy_model import ToyModels
 
 LESSONS = good_over_bad(120)
 Train = Callable[..., Run]
+WEIGHTS = "model.safetensors"
 
 
 class Stopped(Exception):
@@ -36,11 +41,13 @@ def stop_at(step: int) -> Watch:
 
 @pytest.fixture
 def train(toy: ToyModels, tmp_path: Path) -> Train:
-    def trained(name: str, kind: str = "chat", watch: Watch = lambda *_: None, **settings: Any) -> Run:
+    def trained(
+        name: str, kind: str = "chat", watch: Watch = lambda *_: None, lessons: int = 120, **settings: Any
+    ) -> Run:
         config = PreferenceModelConfig(**{"learning_rate": 5e-3, "warmup_steps": 2, "batch_size": 8, **settings})
         run = Run.begin(tmp_path / name, "pm", config.model_dump(mode="json"), {})
         model = PreferenceModel.from_language_model(getattr(toy, kind), config.seed, config.max_tokens)
-        train_pm(run, model, LESSONS, config, watch)
+        train_pm(run, model, LESSONS[:lessons], config, watch)
         return run
 
     return trained
@@ -53,6 +60,10 @@ def without_seconds(run: Run) -> list[dict[str, Any]]:
 def weights(run: Run) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = PreferenceModel.load(run.path).network.state_dict()
     return state
+
+
+def timeless(run: Run) -> dict[str, Any]:
+    return {key: value for key, value in run.result.items() if key != "seconds"}
 
 
 def accuracy(run: Run, exam: list[Preference]) -> float:
@@ -136,6 +147,101 @@ def test_an_interrupted_run_goes_on_bit_for_bit(settings: dict[str, Any], train:
     assert without_seconds(run) == without_seconds(expected)
     timeless = {key: value for key, value in run.result.items() if key != "seconds"}
     assert timeless == {key: value for key, value in expected.result.items() if key != "seconds"}
+
+
+MARKS = (16, 64, 120)
+
+
+LORA = {"lora_rank": 4, "gradient_checkpointing": True}
+
+
+@pytest.mark.parametrize("settings", [{}, LORA], ids=["all weights", "LoRA"])
+def test_a_kept_copy_is_what_a_run_that_ended_there_would_be(settings: dict[str, Any], train: Train) -> None:
+    """Bit for bit, with what it would have logged and reported; and keeping copies changes nothing in the run."""
+    whole = train("whole", order="given", keep_at=MARKS, **settings)
+    plain = train("plain", order="given", **settings)
+    assert whole.result["kept"] == list(MARKS) and "kept" not in plain.result
+    assert (whole.model / WEIGHTS).read_bytes() == (plain.model / WEIGHTS).read_bytes()
+    assert sorted(path.name for path in whole.kept.iterdir()) == ["120", "16", "64"]
+    for mark in MARKS:
+        copy, short = Run.open(whole.kept / str(mark)), train(f"short-{mark}", lessons=mark, order="given", **settings)
+        assert (copy.model / WEIGHTS).read_bytes() == (short.model / WEIGHTS).read_bytes()
+        assert without_seconds(copy) == without_seconds(short)
+        assert timeless(copy) == timeless(short)
+        assert copy.head["config"] == short.head["config"]
+        assert copy.head["parents"] == {"run": "whole", "kept_at": str(mark)}
+        assert f"# whole/kept/{mark}: a preference model" in (copy.model / "README.md").read_text()
+
+
+def test_no_kill_changes_or_loses_a_copy(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the step of a copy, while the copy is written, between the copy and its checkpoint, and after it."""
+    expected = train("straight", keep_at=MARKS)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Stopped
+
+    def again(**settings: Any) -> None:
+        with pytest.raises(Stopped):
+            train("stopped", keep_at=MARKS, checkpoint_seconds=0, **settings)
+
+    again(watch=stop_at(2))
+    assert not Run(expected.path.parent / "stopped").kept.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("concordant.train.kept.write_card", killed)
+        again()
+    kept = Run(expected.path.parent / "stopped").kept
+    assert list(kept.iterdir()) == []
+    save = pm._save_now_and_then
+
+    def killed_at_two(run: Run, training: Any, *rest: Any) -> float:
+        if training.step == 2:
+            raise Stopped
+        return save(run, training, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pm, "_save_now_and_then", killed_at_two)
+        again()
+    assert [path.name for path in kept.iterdir()] == ["16"]
+    again(watch=stop_at(9))
+    with monkeypatch.context() as patch:
+        patch.setattr(pm, "_finish", killed)
+        again()
+    run = train("stopped", keep_at=MARKS, checkpoint_seconds=0)
+    assert sorted(path.name for path in kept.iterdir()) == ["120", "16", "64"]
+    for mark in MARKS:
+        copy, other = (Run.open(one.kept / str(mark)) for one in (run, expected))
+        assert (copy.model / WEIGHTS).read_bytes() == (other.model / WEIGHTS).read_bytes()
+        assert (timeless(copy), without_seconds(copy)) == (timeless(other), without_seconds(other))
+    assert (run.model / WEIGHTS).read_bytes() == (expected.model / WEIGHTS).read_bytes()
+
+
+def test_a_copy_that_no_step_reaches(train: Train, toy: ToyModels, tmp_path: Path) -> None:
+    """Refused where it is plain; where comparisons are dropped, the result says which copies there are."""
+    with pytest.raises(UserError, match="kept after 128 comparisons, and there are 120; leave it out of keep_at"):
+        train("run", keep_at=(8, 128))
+    config = PreferenceModelConfig(batch_size=8, keep_at=(8, 16))
+    run = Run.begin(tmp_path / "dropped", "pm", config.model_dump(mode="json"), {})
+    lessons = [*LESSONS[:10], *[preference("how", "same", "same")] * 8]
+    model = PreferenceModel.from_language_model(toy.chat, 0)
+    assert train_pm(run, model, lessons, config, lambda *_: None)["kept"] == [8]
+    assert Run.open(run.kept / "8").result["comparisons"] == 8
+
+
+def test_a_copy_is_a_run_that_every_verb_reads(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = train("run", keep_at=(64,)).kept / "64"
+    write_hh(tmp_path / "exam.jsonl", good_over_bad(20, seed=1))
+    items = [{"category": "other", "prompt": f"how {n}", "chosen": "good", "rejected": "bad " * n} for n in range(1, 7)]
+    (tmp_path / "hhh.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    assert main(["evaluate", "pm", str(copy), "--data", str(tmp_path / "exam.jsonl"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] > 0.5
+    assert json.loads((copy / "evaluation.json").read_text())["n"] == 20
+    assert main(["score", str(copy), str(tmp_path / "exam.jsonl"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scored"] == 20
+    assert main(["evaluate", "hhh", str(copy), str(tmp_path / "hhh.jsonl"), "--json"]) == 0
+    capsys.readouterr()
+    assert "| this run | run/kept/64 |" in (copy / "model/README.md").read_text()
 
 
 def test_a_run_interrupted_without_a_checkpoint_begins_again(train: Train) -> None:

@@ -128,16 +128,21 @@ def add_test(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def select(args: argparse.Namespace, seed: int) -> Selection:
+def select(args: argparse.Namespace, seed: int, ordered: bool = False) -> Selection:
     """Read, cut and draw as the options say.
+
+    Args:
+        args: with the options of ``add_data`` and, where there is an exam, ``add_test``.
+        seed: of the draw.
+        ordered: the comparisons will be learned in this order, so files with weights take turns.
 
     Raises:
         UserError: options that contradict each other, files that cannot be used, or too few comparisons in them.
     """
-    from concordant.mixture import mix
+    from concordant.mixture import in_order, mix
 
     pool = read_pool(args)
-    mixture = mix(pool.sources, checked(args.limit, "--limit"), seed)
+    mixture = (in_order if ordered else mix)(pool.sources, checked(args.limit, "--limit"), seed)
     record = {**pool.record, "limit": str(args.limit)}
     if any(source.weight is not None for source in pool.sources):
         counted = zip(pool.sources, mixture.counts, strict=True)

@@ -135,7 +135,7 @@ def closing_table(steps: dict[str, dict[str, Any]], before_it: dict[str, float])
         before_it: seconds of stages that are no steps of it, such as fetching the base model; others are left out.
     """
     from concordant.commands.progress import clock
-    from concordant.online import by_kind
+    from concordant.online_report import by_kind
 
     frozen, pm, policy, compared = steps["freeze"], steps["pm"], steps["policy"], steps["compare"]
     before, after = policy["before"], policy["after"]

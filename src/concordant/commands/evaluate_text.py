@@ -35,6 +35,7 @@ def pm_text(name: str, result: Json) -> str:
     if len(result["by_objective"]) > 1:
         lines += ["", *_parts("objective", result["by_objective"])]
     lines += ["", *_thresholds(result["by_threshold"])]
+    lines += ["", *_spread(result["by_spread"])] if result.get("by_spread") else []
     lines += ["", *_left_out(result["dropped"])] if result["dropped"] else []
     if result["collapsed"]:
         lines += ["", _ALARM]
@@ -57,6 +58,12 @@ def _thresholds(found: Json) -> list[str]:
     """Accuracy where both scores are high (Fig. 25)."""
     parts = {f"{point['score']:+.2f} ({point['sds']:+.1f} sd)": point for point in found["points"]}
     return _parts("both scores, mean off, at least", parts) if parts else []
+
+
+def _spread(found: Json) -> list[str]:
+    """Accuracy where the members of an ensemble agree, and where they do not."""
+    parts = {f"{third['low']:.2f} to {third['high']:.2f} (|Δ| {third['gap']:.2f})": third for third in found["thirds"]}
+    return _parts("members' spread, in thirds", parts)
 
 
 def hhh_text(name: str, result: Json) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from concordant.commands.board_verbs import add_elo, add_plan
+from concordant.commands.device_option import add_device, device_of
 from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures
 from concordant.commands.outcome import Outcome, Verbs
 from concordant.errors import UserError
@@ -35,6 +36,7 @@ def add(verbs: Verbs) -> None:
         metavar="FILE",
         help='JSON lines of {"category", "prompt", "chosen", "rejected"}, or task files of BIG-bench',
     )
+    add_device(hhh)
     add_out(hhh)
     hhh.set_defaults(run=evaluate_hhh_)
 
@@ -72,6 +74,7 @@ def _add_pm(parser: argparse.ArgumentParser, run: object) -> None:
         metavar="FILE",
         help="comparisons to fit a bag-of-words baseline on; openings that are measured on are left out",
     )
+    add_device(parser)
     add_out(parser)
     parser.set_defaults(run=run)
 
@@ -108,7 +111,7 @@ def evaluate_hhh_(args: argparse.Namespace) -> Outcome:
 
     refuse_out(args.out)
     items, dropped = read_hhh(args.files)
-    model = PreferenceModel.load(args.pm)
+    model = PreferenceModel.load(args.pm, device_of(args))
     with progress("scoring") as watch:
         evaluation = evaluate_hhh(model, items, watch, dropped).json()
     if _keeps_results(args.pm):
@@ -135,9 +138,10 @@ def evaluate_frontier_(args: argparse.Namespace) -> Outcome:
 def _measure(args: argparse.Namespace) -> dict[str, Any]:
     """Score the files' comparisons and measure; the folder of a single run keeps the result for its report."""
     from concordant.commands.progress import progress
+    from concordant.evaluate.ensemble_scores import evaluate_ensemble
     from concordant.evaluate.run_material import save_evaluation
     from concordant.evaluate.scoring import evaluate_pm
-    from concordant.models.ensemble import load_scorer
+    from concordant.models.ensemble import Ensemble, load_scorer
     from concordant.runs import Run
 
     refuse_out(args.out)
@@ -148,9 +152,14 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
         from concordant.evaluate.bag_of_words import fit_bag_of_words
 
         words = fit_bag_of_words(read_comparisons(args.train, args.objective)[0], preferences)
-    model = load_scorer(args.pm, args.combine, preferences)
+    model = load_scorer(args.pm, args.combine, preferences, device_of(args))
     with progress("scoring") as watch:
-        evaluation = evaluate_pm(model, preferences, watch, dropped, words).json()
+        measured = (
+            evaluate_ensemble(model, preferences, watch, dropped, words)
+            if isinstance(model, Ensemble)
+            else evaluate_pm(model, preferences, watch, dropped, words)
+        )
+    evaluation = measured.json()
     if len(args.pm) == 1 and _keeps_results(args.pm[0]):
         save_evaluation(Run.open(args.pm[0]), evaluation)
     return evaluation

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from concordant.commands.data_selection import add_data, add_test, at_most, checked, read_pool
+from concordant.commands.device_option import add_device, device_of
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_overrides
 from concordant.errors import UserError
 
@@ -26,7 +27,12 @@ def add(verbs: Verbs) -> None:
     )
     comparisons = _verb(scan, "comparisons", "accuracy by number of comparisons and base model (Fig. 7)", comparisons_)
     comparisons.add_argument(
-        "--sizes", type=int, nargs="+", metavar="N", help="comparisons of each model (default: 1000, doubled)"
+        "--sizes",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="comparisons of each model (default: 1000, doubled); "
+        "multiples of the batch size cost one run together, that of the largest",
     )
     mixture = _verb(scan, "mixture", "accuracy by share of harmless comparisons (Fig. 19, 26)", mixture_)
     mixture.add_argument(
@@ -51,6 +57,7 @@ def _verb(scan: Verbs, name: str, help_line: str, run: object) -> argparse.Argum
         "--discard-models", action="store_true", help="keep no weights: each model is deleted once it is measured"
     )
     add_overrides(parser, "learning_rate=1e-5")
+    add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
     return parser
@@ -116,14 +123,15 @@ def _plan(args: argparse.Namespace) -> "Plan":
     labels = [Path(model).name for model in models]
     if len(set(labels)) < len(labels):
         raise UserError(f"--models {' '.join(models)}: two are called the same; give their folders different names")
+    device = device_of(args)
     folders = {model: fetch(model, cache_folder(), say=_say) for model in models}
     seeds = args.seeds or [config.seed]
-    return Plan(args.out, pool.sources, tests, config, folders, seeds, pool.record, not args.discard_models)
+    return Plan(args.out, pool.sources, tests, config, folders, seeds, pool.record, not args.discard_models, device)
 
 
 def _run(args: argparse.Namespace, scan: "Scan") -> Outcome:
     from concordant.commands.progress import progress
-    from concordant.scan import run_scan
+    from concordant.scan_run import run_scan
 
     with progress("scanning") as watch:
         result = run_scan(scan, watch)

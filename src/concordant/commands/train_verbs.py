@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from concordant.commands.data_selection import Selection, add_data, add_test, select
+from concordant.commands.device_option import add_device, device_of
 from concordant.commands.outcome import SILENCE, Outcome, Verbs, add_json, add_overrides
 from concordant.errors import UserError
 
@@ -30,6 +31,7 @@ def add(verbs: Verbs) -> None:
         "such as one of 'train pmp' (default: the config's)",
     )
     _add_run(pm, "learning_rate=1e-5")
+    add_device(pm)
     pm.set_defaults(run=pm_)
 
     policy = train.add_parser("policy", help="PPO against a preference model")
@@ -68,6 +70,7 @@ def _add_pmp(train: Verbs) -> None:
     )
     pmp.add_argument("--model", metavar="M", help="base model: short name, hub id, or folder (default: the config's)")
     _add_run(pmp, "rate_ratio=0.05")
+    add_device(pmp)
     pmp.set_defaults(run=pmp_)
 
 
@@ -81,7 +84,7 @@ def pm_(args: argparse.Namespace) -> Outcome:
     from concordant.config import PreferenceModelConfig, load_config
 
     config = load_config(PreferenceModelConfig, args.config, _overrides(args))
-    return _trained("pm", args.out, config, select(args, config.seed))
+    return _trained(args, "pm", config, select(args, config.seed, ordered=config.order == "given"))
 
 
 def pmp_(args: argparse.Namespace) -> Outcome:
@@ -100,16 +103,14 @@ def pmp_(args: argparse.Namespace) -> Outcome:
     record = {"data": ", ".join(f"{path.name}@{_digest(path)}" for path in args.data), "limit": str(args.limit)}
     if fraction is not None:
         record["test_fraction"] = str(fraction)  # with another share, other questions were trained on
-    return _trained(
-        "pmp", args.out, config, Selection(binarised(lessons), binarised(exam), dict(found.dropped), record)
-    )
+    return _trained(args, "pmp", config, Selection(binarised(lessons), binarised(exam), dict(found.dropped), record))
 
 
 def _overrides(args: argparse.Namespace) -> list[str]:
     return [*args.overrides, *([f"model={args.model}"] if args.model else [])]
 
 
-def _trained(kind: str, out: Path, config: "PreferenceModelConfig", data: Selection) -> Outcome:
+def _trained(args: argparse.Namespace, kind: str, config: "PreferenceModelConfig", data: Selection) -> Outcome:
     """A preference model's run, begun, gone on with, or finished before; then measured on the exam, if there is one."""
     from concordant.commands.evaluate_text import pm_text
     from concordant.commands.progress import progress
@@ -118,6 +119,7 @@ def _trained(kind: str, out: Path, config: "PreferenceModelConfig", data: Select
     from concordant.pm_run import measure_run, train_run
     from concordant.runs import Run
 
+    device, out = device_of(args), args.out
     team = Team.joined()
     folder = fetch(config.model, cache_folder(), say=_say)
     if team.leads:
@@ -125,14 +127,17 @@ def _trained(kind: str, out: Path, config: "PreferenceModelConfig", data: Select
     team.wait()
     run = Run.open(out)
     with progress("training") if team.leads else nullcontext(lambda *_: None) as watch:
-        trained = train_run(run, folder, data.lessons, config, watch)
+        trained = train_run(run, folder, data.lessons, config, watch, device)
     if not team.leads:
         return SILENCE
     result: dict[str, Any] = {"run": str(run.path), **trained, "unread": data.dropped}
     lines = [f"{trained['comparisons']} comparisons in {trained['seconds']:.0f} s"]
+    if config.keep_at:
+        marks = ", ".join(f"{mark:,}" for mark in trained["kept"]) or "none of these numbers: too many were dropped"
+        lines.append(f"kept in {run.kept} after {marks}")
     if data.exam:
         with progress("testing") as watch:
-            result["evaluation"] = measure_run(run, data.exam, watch)
+            result["evaluation"] = measure_run(run, data.exam, watch, device=device)
         lines.append(pm_text(str(run.path), result["evaluation"]))
     return Outcome("\n".join([*lines, str(run.path)]), result)
 

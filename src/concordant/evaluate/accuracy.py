@@ -18,6 +18,7 @@ from concordant.comparison import Preference
 from concordant.errors import UserError
 from concordant.evaluate.bag_of_words import BagOfWords
 from concordant.evaluate.calibration import Calibration, calibrate
+from concordant.evaluate.disagreement import BySpread
 from concordant.evaluate.intervals import Z95, Share, clustered_mean, share
 from concordant.evaluate.thresholds import Thresholds, above_thresholds
 
@@ -82,6 +83,7 @@ class PMEvaluation:
         words: a bag of words on the same comparisons; None where none was fitted.
         dropped: comparisons left out, by reason.
         collapsed: alarm: the scores of chosen and rejected hardly differ anywhere, so the accuracy means nothing.
+        by_spread: accuracy by how far the members of an ensemble disagree; None for one model.
     """
 
     accuracy: Share
@@ -96,6 +98,7 @@ class PMEvaluation:
     words: WordsBaseline | None
     dropped: Mapping[str, int]
     collapsed: bool
+    by_spread: BySpread | None = None
 
     def json(self) -> dict[str, Any]:
         """The fields of ``evaluate pm --json``, and what the report's figures are drawn from."""
@@ -115,6 +118,7 @@ class PMEvaluation:
             "by_file": {name: _part(self.by_file[name]) for name in sorted(self.by_file)},
             "by_objective": {name: _part(self.by_objective[name]) for name in sorted(self.by_objective)},
             "by_threshold": self.by_threshold.json(),
+            "by_spread": None if self.by_spread is None else self.by_spread.json(),
             "words_baseline": None if self.words is None else self.words.json(),
             "collapsed": self.collapsed,
             "dropped": dict(self.dropped),
@@ -150,6 +154,8 @@ PM_FIELDS = {
     "by_objective": "accuracy by what better means: helpful, harmless",
     "by_threshold": "accuracy where both scores reach a threshold (Fig. 25): `mean` and `sd` of all scores on this "
     "data; `points`, each with the threshold as `score` (the mean taken off) and in `sds` (standard deviations)",
+    "by_spread": "of an ensemble (null for one model): `mean` standard deviation over its members of the score gap; "
+    "accuracy in `thirds` of it, each from `low` to `high`, with the mean size of the ensemble's own `gap`",
     "collapsed": "alarm: the scores of chosen and rejected hardly differ anywhere, so the accuracy says nothing",
     "dropped": "comparisons left out, by reason",
     "openings": "different first human turns: what the interval counts as independent",

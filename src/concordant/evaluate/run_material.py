@@ -15,7 +15,7 @@ from concordant.runs import Json, Run, read_json, write_whole
 
 EVALUATION, HHH = "evaluation.json", "hhh.json"
 
-_SETTINGS = ("objective", "limit", "test_fraction", "mixed", "split")
+_SETTINGS = ("objective", "limit", "test_fraction", "mixed", "split", "kept_at")
 """What a run's parents name beside ids: how much of its data was used."""
 
 _KINDS = {"pm": "preference model", "policy": "policy"}

@@ -12,7 +12,7 @@ from typing import Any
 
 from concordant.models.base_models import KNOWN
 from concordant.models.chat_format import ChatFormat
-from concordant.runs import Json, Run, read_json, write_whole
+from concordant.runs import KEPT, Json, Run, read_json, write_whole
 
 CARD = "README.md"
 
@@ -58,15 +58,18 @@ prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_pro
 _PLAIN_PROMPT = r'prompt = "\n\nHuman: How long do I boil an egg?\n\nAssistant:"'
 
 
-def write_card(run: Run, result: Json, evaluation: Json | None = None) -> None:
+def write_card(run: Run, result: Json, evaluation: Json | None = None, name: str = "") -> None:
     """Write README.md into the model that stands in ``run.model``, in place of an earlier one.
 
     Args:
         run: a preference-model run.
         result: what it reports at its end: comparisons, what was dropped, kinds of workers, loss.
         evaluation: ``PMEvaluation.json()``, where the model was measured.
+        name: of the run, where its folder does not stand in its place yet.
     """
     from transformers import AutoTokenizer
+
+    name = name or run.name
 
     format = ChatFormat(AutoTokenizer.from_pretrained(run.model))
     context = int(read_json(run.model / "config.json").get("concordant_max_tokens", 1024))
@@ -75,7 +78,7 @@ def write_card(run: Run, result: Json, evaluation: Json | None = None) -> None:
     base = str(head["parents"].get("base") or head["config"].get("model", "unknown"))
     parts = [
         _front_matter(base),
-        f"# {run.name}: a preference model",
+        f"# {name}: a preference model",
         "Given a conversation, it scores the last reply: replies that people would prefer score higher. A transformer "
         f"with one number read at its end-of-context token, made from {_base_name(base)} by Concordant, after Bai et "
         "al. 2022 (arXiv 2204.05862).",
@@ -94,7 +97,7 @@ def write_card(run: Run, result: Json, evaluation: Json | None = None) -> None:
         "A special token that somebody wrote out in a message must be broken, by a space for example, before it "
         "becomes tokens.",
         "## Lineage",
-        _table(("role", "id"), [("this run", run.name), *_lineage(head["parents"])]),
+        _table(("role", "id"), [("this run", name), *_lineage(head["parents"])]),
     ]
     write_whole(run.model / CARD, "\n\n".join(parts) + "\n")
 
@@ -140,6 +143,8 @@ def _without_folders(value: Any) -> str:
     names = [name for name in text.split("/") if name not in ("", ".", "..", "~")]
     while len(names) > 1 and names[-1] == "model":
         names.pop()
+    if len(names) > 2 and names[-2] == KEPT:
+        return "/".join(names[-3:])
     return names[-1] if names else "a folder"
 
 

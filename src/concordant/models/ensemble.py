@@ -6,8 +6,9 @@ Members get text, so each may have a tokenizer and a context of its own. Left ou
 them (``train pm`` with several seeds, or the two parts of a split).
 """
 
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -60,16 +61,24 @@ class Ensemble:
         Raises:
             UserError: none of them fits every member.
         """
-        items: list[Item] = []
-        for preference in reference:
-            replies = [preference.chosen, preference.rejected]
-            if len(items) < REFERENCE_SIZE and all(
-                member.row(preference.prompt, replies) is not None for member in members
-            ):
-                items.append((preference.prompt, replies))
+        return cls.around(members, combine, [(one.prompt, [one.chosen, one.rejected]) for one in reference])
+
+    @classmethod
+    def around(cls, members: Sequence[BatchScorer], combine: Combine, reference: Iterable[Item]) -> "Ensemble":
+        """``of`` with any replies as the reference set: prompts, each with its replies.
+
+        Raises:
+            UserError: none of them fits every member.
+        """
+        fitting = (
+            (prompt, replies)
+            for prompt, replies in reference
+            if all(member.row(prompt, replies) is not None for member in members)
+        )
+        items = list(islice(fitting, REFERENCE_SIZE))
         if not items:
             raise UserError(
-                f"none of the {len(reference)} reference comparisons fits the context of every preference model; "
+                "none of the reference replies fits the context of every preference model; "
                 "give others, on which the models' scores can be made comparable"
             )
         means = [float(np.mean([value for values in _scores(member, items) for value in values])) for member in members]
@@ -100,18 +109,19 @@ class Ensemble:
         Raises:
             UserError: a reply does not fit a member's context.
         """
-        scores = self.judge(items)
-        return self._apart(items, scores.min(axis=0) if self.combine == "minimum" else scores.mean(axis=0))
-
-    def spread(self, items: Sequence[Item]) -> list[list[float]]:
-        """How far the members disagree about each reply: the standard deviation of their scores (divided by K)."""
-        return self._apart(items, self.judge(items).std(axis=0))
-
-    def judge(self, items: Sequence[Item]) -> Float64[np.ndarray, "K N"]:
-        """(K, N) each member's scores of all replies, prompt after prompt, less its offset."""
         scores = [[value for values in member.score_many(items) for value in values] for member in self.members]
-        found = np.array(scores, dtype=np.float64).reshape(len(self.members), -1)
-        return np.asarray(found - np.array(self.offsets)[:, None])
+        flat = np.array(scores, dtype=np.float64).reshape(len(self.members), -1)
+        return self._apart(items, self.merge(flat)[0])
+
+    def merge(self, scores: Float64[np.ndarray, "K N"]) -> tuple[Float64[np.ndarray, " N"], Float64[np.ndarray, " N"]]:
+        """(combined score of each reply, standard deviation over the members), each member's offset taken off.
+
+        Args:
+            scores: (K, N) the members' own. The standard deviation is that of these K alone (divided by K).
+        """
+        judged = scores - np.array(self.offsets)[:, None]
+        combined = judged.min(axis=0) if self.combine == "minimum" else judged.mean(axis=0)
+        return np.asarray(combined), np.asarray(judged.std(axis=0))
 
     @staticmethod
     def _apart(items: Sequence[Item], flat: Float64[np.ndarray, " N"]) -> list[list[float]]:
@@ -124,6 +134,7 @@ def load_scorer(
     paths: Sequence[Path],
     combine: Combine = "mean",
     reference: Sequence[Preference] = (),
+    device: str = "cpu",
 ) -> BatchScorer:
     """A preference model from one folder, or the ensemble of several.
 
@@ -131,13 +142,12 @@ def load_scorer(
         paths: folders of preference models, or of the runs that made them.
         combine: how several become one; one stays as it is.
         reference: comparisons on which the scores are made comparable; not needed for one model.
+        device: where they score.
 
     Raises:
         UserError: a folder holds no preference model or is named twice, or several come without a reference.
     """
-    if len({path.resolve() for path in paths}) < len(paths):
-        raise UserError(f"one preference model is named twice among {', '.join(map(str, paths))}; name each once")
-    members = [PreferenceModel.load(path) for path in paths]
+    members = load_members(paths, device)
     if len(members) == 1:
         return members[0]
     if not reference:
@@ -145,6 +155,17 @@ def load_scorer(
             f"the scores of {len(members)} preference models can be compared only on reference comparisons; give some"
         )
     return Ensemble.of(members, combine, reference)
+
+
+def load_members(paths: Sequence[Path], device: str = "cpu") -> list[PreferenceModel]:
+    """The preference models of several folders.
+
+    Raises:
+        UserError: a folder holds no preference model, or is named twice.
+    """
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UserError(f"one preference model is named twice among {', '.join(map(str, paths))}; name each once")
+    return [PreferenceModel.load(path, device) for path in paths]
 
 
 def _scores(member: BatchScorer, items: Sequence[Item]) -> list[list[float]]:

@@ -6,6 +6,7 @@ padding, end of turn, or part of a text. The loss on text of pretraining on vote
 (``language_head.py``), which the folder never holds.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -94,6 +95,10 @@ class PreferenceModel:
         max_tokens = getattr(network.config, _MAX_TOKENS_KEY, cls.max_tokens)
         return cls(network.to(device).eval(), ChatFormat(tokenizer), max_tokens)
 
+    def to(self, device: torch.device | str) -> "PreferenceModel":
+        """The same PM, its weights moved."""
+        return replace(self, network=self.network.to(device))
+
     def with_lora(self, rank: int, seed: int, frozen_layers: int) -> "PreferenceModel":
         """The same PM with its weights frozen but for a fresh LoRA and the score head."""
         network = attach_lora(self.network, rank, seed, frozen_layers)
@@ -133,12 +138,19 @@ class PreferenceModel:
         for layer in layers(self.classifier):
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, goes_on: bool = False) -> None:
         """Write the folder (not whole: the caller moves it into place), with any LoRA merged into the weights.
 
         A language-model head is not written: it has no part in a score.
+
+        Args:
+            folder: where to.
+            goes_on: the model is trained on after this. A LoRA is merged into a copy of the weights then, which
+                stands in memory beside them for the time: taking it out again would not give the same bits back.
         """
-        network = self.network.merge_and_unload() if hasattr(self.network, "peft_config") else self.network
+        network = self.network
+        if hasattr(network, "peft_config"):
+            network = (copy.deepcopy(network) if goes_on else network).merge_and_unload()
         setattr(network.config, _MAX_TOKENS_KEY, self.max_tokens)
         network.save_pretrained(folder, state_dict=without_language_head(network))
         self.format.tokenizer.save_pretrained(folder)

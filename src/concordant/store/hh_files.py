@@ -91,11 +91,6 @@ def why_not_hh(preference: Preference) -> str | None:
     return None
 
 
-def write_hh(path: Path, preferences: Iterable[Preference]) -> int:
-    """``write_hh_rows`` for preferences of which no worker kind is known."""
-    return write_hh_rows(path, ((preference, None) for preference in preferences))
-
-
 def write_hh_rows(path: Path, rows: Iterable[tuple[Preference, WorkerKind | None]]) -> int:
     """Write preferences, whole or not at all; compressed if the name ends in ``.gz``. Returns the number of rows.
 

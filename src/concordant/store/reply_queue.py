@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from concordant.conversation import Conversation
@@ -106,17 +106,6 @@ def queue_length(db: Database) -> int:
     with db.read() as session:
         waiting = or_(ReplyRow.status == "queued", lease_expired(utc_now()))
         return session.execute(select(func.count()).select_from(ReplyRow).where(waiting)).scalar_one()
-
-
-def place_in_queue(db: Database, reply_id: str) -> int:
-    """1 for the reply that is taken next; 0 for one that does not wait (it is being written, done or failed)."""
-    with db.read() as session:
-        reply = session.get(ReplyRow, reply_id)
-        if reply is None or reply.status != "queued":
-            return 0
-        ahead = tuple_(ReplyRow.created, ReplyRow.place, ReplyRow.id) < (reply.created, reply.place, reply.id)
-        waiting = or_(ReplyRow.status == "queued", lease_expired(utc_now()))
-        return 1 + session.execute(select(func.count()).select_from(ReplyRow).where(waiting, ahead)).scalar_one()
 
 
 def lease_expired(now: datetime) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ writes of a talk lock its row first, so two tabs never meet half-way. Left out: 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
@@ -145,14 +145,6 @@ def talk_of(db: Database, comparison_id: str) -> str:
     """
     with db.read() as session:
         return _talk_id(session, comparison_id)
-
-
-def count_talks(db: Database, study: str) -> tuple[int, int]:
-    """(ended, open) talks of a study."""
-    statement = select(func.count(TalkRow.ended), func.count()).where(TalkRow.study == study)
-    with db.read() as session:
-        ended, all_talks = session.execute(statement).one()
-    return ended, all_talks - ended
 
 
 def say(db: Database, talk_id: str, text: str, key: str, draw: Draw) -> str:

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from concordant.comparison import Objective, Preference
+from concordant.comparison import Preference
 from concordant.config import PreferenceModelConfig
 from concordant.errors import UserError
 from concordant.models.card import write_card
@@ -36,8 +37,10 @@ from concordant.models.language_model import layers
 from concordant.models.machine import Machine
 from concordant.models.parallel import Team
 from concordant.models.preference_model import PreferenceModel
-from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
+from concordant.models.shared_rows import RowBatch, within_budget
 from concordant.runs import Run, Watch
+from concordant.train.kept import keep_copy
+from concordant.train.lessons import Lesson, comparison_lessons, counted
 from concordant.train.losses import language_loss, preference_loss
 
 PM_METRICS = {
@@ -62,19 +65,6 @@ PMP_METRICS = {
 _COIN = math.log(2)
 _FAR, _LONG = 3.0, 20
 """A mean loss over so many steps that is so many times where the run began, or a coin's, is a divergence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """One comparison to learn from.
-
-    Attributes:
-        row: the chosen reply first.
-        weight: of its pairwise loss.
-    """
-
-    row: SharedRow
-    weight: float = 1.0
 
 
 @dataclass(slots=True)
@@ -102,8 +92,13 @@ class _Training:
         return _FAR * max(_COIN, self.first or 0.0)
 
 
-def model_to_train(folder: Path, config: PreferenceModelConfig) -> PreferenceModel:
+def model_to_train(folder: Path, config: PreferenceModelConfig, device: str = "cpu") -> PreferenceModel:
     """What a run begins with: a PM from a causal LM, or one that was trained before, as ``folder`` holds.
+
+    Args:
+        folder: of the model, or of the run that made it.
+        config: of the run.
+        device: where it is to be trained.
 
     Raises:
         UserError: the folder holds neither, or no language-model head although the loss on text is asked for.
@@ -111,13 +106,13 @@ def model_to_train(folder: Path, config: PreferenceModelConfig) -> PreferenceMod
     model = PreferenceModel.start(folder, config.seed, config.max_tokens)
     if config.lm_coef:
         model.learn_language(folder)
-    return model
+    return model.to(device)
 
 
 def train_pm(
     run: Run, model: PreferenceModel, preferences: Sequence[Preference], config: PreferenceModelConfig, watch: Watch
 ) -> dict[str, Any]:
-    """One epoch over the comparisons; the finished PM stands in ``run.model``.
+    """One epoch over the comparisons; the finished PM stands in ``run.model``, copies from on the way in ``run.kept``.
 
     Under ``torchrun``, every process calls this alike: each computes a share of every batch, and the first one writes.
 
@@ -129,15 +124,22 @@ def train_pm(
         watch: told of progress.
 
     Returns:
-        The run's result: comparisons used, what was dropped, mean loss and accuracy over the last quarter.
+        The run's result: comparisons used, what was dropped, mean loss and accuracy over the last quarter; with
+        ``keep_at``, after how many comparisons a copy was kept.
 
     Raises:
-        UserError: nothing usable among the comparisons, or the run diverged.
+        UserError: nothing usable among the comparisons, too few for ``keep_at``, or the run diverged.
     """
-    lessons, dropped, kinds = comparison_lessons(model, preferences, config.harmless_weight)
+    if config.keep_at and config.keep_at[-1] > len(preferences):
+        raise UserError(
+            f"a copy is to be kept after {config.keep_at[-1]:,} comparisons, and there are {len(preferences):,}; "
+            "leave it out of keep_at"
+        )
+    lessons, dropped = comparison_lessons(model, preferences, config.harmless_weight)
     if not lessons:
-        raise UserError(f"none of the {len(preferences)} comparisons can be used ({_counts(dropped)}); collect more")
-    random.Random(f"order:{config.seed}").shuffle(lessons)
+        raise UserError(f"none of the {len(preferences)} comparisons can be used ({counted(dropped)}); collect more")
+    if config.order == "shuffled":
+        random.Random(f"order:{config.seed}").shuffle(lessons)
     team = Team.joined()
     with run.alone() if team.leads else nullcontext():
         training = _begin(run, model, config)
@@ -148,6 +150,8 @@ def train_pm(
             batch = lessons[training.step * config.batch_size :][: config.batch_size]
             metrics = _gradient(training, batch, config)
             _stop_if_diverged(run, training, metrics, config)
+            # In this order: a checkpoint is never of a step whose copy is missing, so that no kill can lose one.
+            began += _keep(run, training, lessons, dropped, config)
             began += _save_now_and_then(run, training, metrics["loss"], config)
             rate = config.learning_rate * min(1.0, (training.step + 1) / max(1, config.warmup_steps))
             _step(training, rate)
@@ -157,26 +161,9 @@ def train_pm(
                 row = {"step": training.step, "comparisons": seen, **metrics, "learning_rate": rate, "seconds": spent}
                 run.log(row)
             watch(training.step, steps, f"loss {metrics['loss']:.3f}")
-        data = {"comparisons": len(lessons), "dropped": dict(dropped), "worker_kinds": dict(kinds)}
-        return _finish(run, training, data)
-
-
-def comparison_lessons(
-    model: PreferenceModel, preferences: Sequence[Preference], harmless_weight: float
-) -> tuple[list[Lesson], Counter[str], Counter[str]]:
-    """(lessons, dropped comparisons by reason, used ones by the kind of worker)."""
-    lessons: list[Lesson] = []
-    dropped: Counter[str] = Counter()
-    kinds: Counter[str] = Counter()
-    for preference in preferences:
-        flaw = "weakest strength" if preference.is_weakest else preference.flaw()
-        row = None if flaw else model.row(preference.prompt, [preference.chosen, preference.rejected])
-        if row is None:
-            dropped[flaw or "longer than the context"] += 1
-        else:
-            lessons.append(Lesson(row, harmless_weight if preference.objective is Objective.HARMLESS else 1.0))
-            kinds[preference.worker_kind or "unknown"] += 1
-    return lessons, dropped, kinds
+        _keep(run, training, lessons, dropped, config)
+        kept = {"kept": [mark for mark in config.keep_at if mark <= len(lessons)]} if config.keep_at else {}
+        return _finish(run, training, {**_data(lessons, dropped), **kept})
 
 
 def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _Training:
@@ -323,28 +310,47 @@ def _save_now_and_then(run: Run, training: _Training, loss: float, config: Prefe
     return time.monotonic() - began
 
 
+def _keep(
+    run: Run, training: _Training, lessons: Sequence[Lesson], dropped: Counter[str], config: PreferenceModelConfig
+) -> float:
+    """Keep a copy of the weights as they were before this step, if one is due; returns the seconds it took.
+
+    As with a checkpoint, the batch of the next step has shown them to be sound.
+    """
+    began = time.monotonic()
+    seen = training.step * config.batch_size
+    if training.team.leads and seen in config.keep_at:
+        result = _result(run, _data(lessons[:seen], dropped))
+        keep_copy(run, seen, result, partial(training.model.save, goes_on=True))
+    return time.monotonic() - began
+
+
+def _data(lessons: Sequence[Lesson], dropped: Counter[str]) -> dict[str, Any]:
+    """The part of a result that speaks of the comparisons."""
+    kinds = Counter(lesson.worker_kind for lesson in lessons)
+    return {"comparisons": len(lessons), "dropped": dict(dropped), "worker_kinds": dict(kinds)}
+
+
+def _result(run: Run, data: dict[str, Any]) -> dict[str, Any]:
+    """What the run reports if it ends with the last step that was logged."""
+    metrics = run.metrics()
+    late = metrics[-max(1, len(metrics) // 4) :]
+    means = {
+        f"train_{name}": sum(row[name] for row in late) / len(late)
+        for name in ("loss", "accuracy", "lm_loss")
+        if name in late[0]
+    }
+    return {**data, **means, "seconds": sum(row["seconds"] for row in metrics)}
+
+
 def _finish(run: Run, training: _Training, data: dict[str, Any]) -> dict[str, Any]:
     """Write the model, then the result that declares the run finished, and drop the checkpoint."""
     if not training.team.leads:
         training.team.wait()
         return run.result
     run.save_model(training.model.save)
-    metrics = run.metrics()
-    late = metrics[-max(1, len(metrics) // 4) :]
-    result = {
-        **data,
-        **{
-            f"train_{name}": sum(row[name] for row in late) / len(late)
-            for name in ("loss", "accuracy", "lm_loss")
-            if name in late[0]
-        },
-        "seconds": sum(row["seconds"] for row in metrics),
-    }
+    result = _result(run, data)
     write_card(run, result)
     run.finish(result)
     training.team.wait()
     return result
-
-
-def _counts(dropped: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in dropped.most_common()) or "the set is empty"
