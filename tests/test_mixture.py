@@ -1,7 +1,7 @@
 """Draws are nested and mixtures exact; two parts share no opening."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concordant.comparison import Comparison, Objective, Preference
@@ -134,6 +134,7 @@ def test_splits_as_they_are_written() -> None:
             parse_split(text)
 
 
+@settings(deadline=None)
 @given(WEIGHTS, st.integers(0, 3))
 def test_in_one_order_every_beginning_is_a_mixture(weights: list[float], seed: int) -> None:
     """Exactly in proportion, and of the same comparisons as a mixture of that size."""

@@ -319,7 +319,7 @@ def _keep(
     """
     began = time.monotonic()
     seen = training.step * config.batch_size
-    if training.team.leads and seen in config.keep_at:
+    if training.team.leads and seen in config.keep_at and seen <= len(lessons):  # the last batch may be smaller
         result = _result(run, _data(lessons[:seen], dropped))
         keep_copy(run, seen, result, partial(training.model.save, goes_on=True))
     return time.monotonic() - began
