@@ -17,11 +17,11 @@ LAYERS = (
     {"commands"},
     {"demo"},
     {"online", "scan"},
-    {"serving_models", "pm_run"},
+    {"serving_models", "pm_run", "distill_run"},
     {"collect", "train", "evaluate"},
     {"store", "models"},
     {"mixture"},
-    {"comparison", "sampler", "programme"},
+    {"comparison", "sampler", "programme", "hhh_prompt"},
     {"conversation", "bradley_terry", "runs", "config"},
     {"errors"},
 )

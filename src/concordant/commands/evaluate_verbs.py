@@ -1,4 +1,4 @@
-"""``concordant evaluate pm | calibration | hhh | elo | frontier``: numbers, and pictures of them."""
+"""``concordant evaluate pm | calibration | hhh | distill | elo | frontier``: numbers, and pictures of them."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from concordant.commands.distill_verbs import add_evaluate as add_distill
 from concordant.commands.outcome import Outcome, Verbs, add_json
 from concordant.errors import UserError
 
@@ -37,6 +38,8 @@ def add(verbs: Verbs) -> None:
     )
     _add_out(hhh)
     hhh.set_defaults(run=evaluate_hhh_)
+
+    add_distill(evaluate)
 
     elo = evaluate.add_parser("elo", help="ratings from judged pairs, with intervals over workers")
     elo.add_argument(
