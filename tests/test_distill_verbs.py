@@ -11,13 +11,17 @@ from concordant.hhh_prompt import HhhPrompt
 from concordant.runs import Run
 from toy_model import ToyModels, make_chat_model
 
-SMALL = ["--set", "batch_size=8", "--set", "learning_rate=1e-2", "--set", "text_tokens=96", "--set", "k=10"]
+SMALL = [
+    word
+    for setting in ("batch_size=4", "learning_rate=1e-2", "warmup_steps=0", "text_tokens=96", "k=10")
+    for word in ("--set", setting)
+]
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path, Path]:
     """(plain text, a dump, a prompt)."""
-    words = "take flour and water and salt and wait"
+    words = "take 3 cups of flour, mix; wait 20 min"
     text = tmp_path / "text.jsonl"
     text.write_text("".join(json.dumps({"text": f"{number} {words}"}) + "\n" for number in range(40)) + "[]\n")
     rows = [
@@ -60,8 +64,8 @@ def test_from_files_to_a_student_and_its_uses(
         f"{result['texts']} texts of {result['tokens']:,} tokens behind a prompt of " in teacher
         and " MB in 1 shards" in teacher
     )
-    # 24 or 25 of 49 questions have an answer with votes enough; about a quarter of the documents is kept.
-    assert result["dialogues"] == result["texts"] // 2 and 20 <= result["texts"] <= 40
+    # 25 of 49 questions have an answer that was voted for; about a quarter of the documents is kept.
+    assert result["dialogues"] == result["texts"] // 2 and 20 <= result["texts"] <= 50
     assert result["unread"] == {"line without a text": 1, "question without an answer that was voted for": 24}
     assert result["evaluation"]["documents"] >= 2 and result["evaluation"]["closer"]
     head = Run.open(run).head
@@ -76,11 +80,11 @@ def test_from_files_to_a_student_and_its_uses(
     assert lines[-1] == str(run) and any(line.startswith("  gain ") for line in lines)
     assert json.loads((run / "evaluation.json").read_text()) == result["evaluation"]
 
-    # Measured at another time, on what it has not seen: here the same documents again.
+    # Measured at another time, on those of the same files that it has not learned from.
     assert main(["evaluate", "distill", str(run), *data, "--json"]) == 0
     again = said(capsys)
     assert again["dropped"]["text that was learned from"] == result["documents"]
-    assert again["tokens"] == result["evaluation"]["tokens"] and again["gain"] == result["evaluation"]["gain"]
+    assert again["documents"] >= result["evaluation"]["documents"] and again["closer"]
     assert main(["evaluate", "distill", str(run), "--text", text, "--limit", "4"]) == 0
     assert "of 4 documents that were not learned from" in capsys.readouterr().out
 
@@ -106,7 +110,7 @@ def test_what_cannot_be_done_is_one_line(
         ([*both, "--teacher", str(other)], "have different tokenizers"),
         ([*both, "--test-fraction", "1"], "--test-fraction 1.0 must lie between 0 and 1"),
         ([*both, "--limit", "0"], "--limit 0 must be at least 1"),
-        ([*both, "--prompt", text], "dialogue 1 begins with"),
+        ([*both, "--prompt", text], "text.jsonl holds no dialogue"),
         ([*both, "--set", "k=0"], "k is 0: input should be greater than or equal to 1"),
         (["--text", dump], "Posts.xml is of an unknown kind"),
     ):

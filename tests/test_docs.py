@@ -78,7 +78,10 @@ def test_the_choices_of_the_paper_map_are_the_defaults() -> None:
     """Rows that begin with a key and a value: | `policy.clip` | `0.2` | …"""
     rows = dict(re.findall(r"^\| `([a-z_.]+)` \| `([^`]+)` \|", PAPER_MAP, re.M))
     of_the_machine = ("model", "teacher", "seed", "row_tokens", "checkpoint_seconds")
-    keys = [key for key, _ in (*settings(ProgrammeConfig), *settings(PmpConfig, "pmp."), *settings(DistillConfig, "distill."))]
+    keys = [
+        key
+        for key, _ in (*settings(ProgrammeConfig), *settings(PmpConfig, "pmp."), *settings(DistillConfig, "distill."))
+    ]
     inherited = {f"pmp.{key}" for key in PreferenceModelConfig.model_fields if key not in PmpConfig.__annotations__}
     choices = {key for key in keys if key.startswith(("pm.", "pmp.", "distill.", "policy.", "sampling."))} - inherited
     assert {key for key in choices if not key.endswith(of_the_machine)} - rows.keys() == set()

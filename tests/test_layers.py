@@ -148,7 +148,7 @@ def test_the_look_into_a_fresh_interpreter_sees() -> None:
 
 
 def test_only_networks_and_what_wires_them_load_torch() -> None:
-    wiring = {*NETWORKS, "serving_models", "pm_run", "online", "scan", "demo"}
+    wiring = {*NETWORKS, "serving_models", "pm_run", "distill_run", "online", "scan", "demo"}
     names = [
         ".".join(("concordant", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         for path in MODULES
