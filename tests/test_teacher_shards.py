@@ -26,7 +26,8 @@ WIDTH = 300
 
 
 def shards(folder: Path, **changes: Any) -> TeacherShards:
-    return TeacherShards(**{"folder": folder, "rows": ROWS, "k": 5, "width": WIDTH, "shard_texts": 4, **changes})
+    usual: dict[str, Any] = {"folder": folder, "rows": ROWS, "k": 5, "width": WIDTH, "shard_texts": 4}
+    return TeacherShards(**{**usual, **changes})
 
 
 @pytest.fixture

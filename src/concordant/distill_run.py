@@ -139,9 +139,14 @@ def distill_run(
         config: of the run.
         shards_folder: where the teacher's output is or will be.
         voice: told of each stage.
+
+    Raises:
+        UserError: the prompt does not fit, another teacher's output is in the way, or the run diverged.
     """
     if run.finished:
         return run.result
+    if config.k > pair.width:
+        raise UserError(f"k is {config.k}, and the vocabulary has {pair.width} tokens; lower it")
     shards = TeacherShards(shards_folder, texts.lessons, config.k, pair.width, config.shard_texts)
     with run.alone():
         write_whole(run.path / PROMPT, pair.prompt.to_text())

@@ -66,7 +66,14 @@ def silent(*_: object) -> None:
 
 
 def settings(**changes: Any) -> DistillConfig:
-    small = {"learning_rate": 1e-2, "warmup_steps": 2, "batch_size": 8, "k": 10, "text_tokens": 96, "shard_texts": 30}
+    small: dict[str, Any] = {
+        "learning_rate": 1e-2,
+        "warmup_steps": 2,
+        "batch_size": 8,
+        "k": 10,
+        "text_tokens": 96,
+        "shard_texts": 30,
+    }
     return DistillConfig(**{**small, **changes})
 
 

@@ -155,7 +155,9 @@ class TeacherShards:
             states = teacher.hidden(batch)
             for place, index in enumerate(group):
                 behind = states[place, rows[index].first - 1 : len(rows[index].tokens) - 1]
-                parts = [coarsen(head(part).float()[:, : self.width], self.k) for part in behind.split(_LOGIT_ROWS)]
+                parts = [
+                    coarsen(head(part).float()[:, : self.width], self.k) for part in torch.split(behind, _LOGIT_ROWS)
+                ]
                 tokens, logprobs = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
                 said[index] = Coarse(tokens, logprobs)
         return [said[index] for index in range(len(rows))]
@@ -170,8 +172,8 @@ class TeacherShards:
             if name not in tensors or not torch.equal(tensors[name], expected):
                 raise UserError(f"{path} is of other texts ({name} differ); delete it and start the run again")
         sizes = [row.counted for row in rows]
-        classes = tensors["classes"].to(torch.int64).split(sizes)
-        return [Lesson(*parts) for parts in zip(rows, classes, tensors["logprobs"].split(sizes), strict=True)]
+        classes = torch.split(tensors["classes"].to(torch.int64), sizes)
+        return [Lesson(*parts) for parts in zip(rows, classes, torch.split(tensors["logprobs"], sizes), strict=True)]
 
 
 def _layout(rows: Sequence[TextRow]) -> dict[str, Tensor]:
