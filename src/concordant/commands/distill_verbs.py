@@ -96,8 +96,10 @@ def train_(args: argparse.Namespace) -> Outcome:
     limits = Limits(args.test_fraction, _at_least_1(args, "limit"), _at_least_1(args, "test_limit"))
     prompt = HhhPrompt.read(args.prompt or OURS)
     talks, unread = _read(args)
-    folders = [fetch(name, cache_folder(), say=_say) for name in (config.model, config.teacher or config.model)]
-    pair = Pair(*folders, prompt)
+    student, teacher = (
+        fetch(name, cache_folder(), say=_say) for name in (config.model, config.teacher or config.model)
+    )
+    pair = Pair(student, teacher, prompt)
     texts = cut_texts(talks, pair.format, config, limits)
     parents = {
         "data": _names([*args.text, *args.dialogues]),
@@ -137,8 +139,10 @@ def evaluate_(args: argparse.Namespace) -> Outcome:
     if head.get("kind") != "distill" or not run.finished:
         raise UserError(f"{args.distilled} is no finished distillation; give the folder of a 'train distill' run")
     config = DistillConfig(**head["config"])
-    folders = [fetch(name, cache_folder(), say=_say) for name in (config.model, config.teacher or config.model)]
-    pair = Pair(*folders, HhhPrompt.read(run.path / PROMPT))
+    student, teacher = (
+        fetch(name, cache_folder(), say=_say) for name in (config.model, config.teacher or config.model)
+    )
+    pair = Pair(student, teacher, HhhPrompt.read(run.path / PROMPT))
     if (found := weights_digest(pair.teacher)) != head["parents"]["teacher"]:
         raise UserError(f"the teacher was {head['parents']['teacher']} and is {found} now; put the old one back")
     talks, dropped = _read(args)

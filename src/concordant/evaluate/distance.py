@@ -109,11 +109,11 @@ def _measure(contest: Contest, rows: Sequence[TextRow], found: _Found) -> None:
         span = slice(row.first - 1, len(row.tokens) - 1)
         parts = zip(*(torch.split(states[place, span], _LOGIT_ROWS) for states in hidden), strict=True)
         for states in parts:
-            logits = [
+            teacher, base, student = (
                 model.causal.get_output_embeddings()(part).double()[:, : contest.width]
                 for model, part in zip(models, states, strict=True)
-            ]
-            for name, value in _divergences(*logits, contest.k).items():
+            )
+            for name, value in _divergences(teacher, base, student, contest.k).items():
                 found.values[name].append(value.cpu().numpy())
         found.documents += [row.document] * row.counted
         found.dialogues += [row.is_dialogue] * row.counted
