@@ -13,7 +13,7 @@ from toy_model import ToyModels, make_chat_model
 
 SMALL = [
     word
-    for setting in ("batch_size=4", "learning_rate=1e-2", "warmup_steps=0", "text_tokens=96", "k=10")
+    for setting in ("batch_size=4", "learning_rate=5e-3", "warmup_steps=0", "text_tokens=96", "k=10")
     for word in ("--set", setting)
 ]
 
@@ -23,11 +23,11 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
     """(plain text, a dump, a prompt)."""
     words = "take 3 cups of flour, mix; wait 20 min"
     text = tmp_path / "text.jsonl"
-    text.write_text("".join(json.dumps({"text": f"{number} {words}"}) + "\n" for number in range(40)) + "[]\n")
+    text.write_text("".join(json.dumps({"text": f"{number} {words}"}) + "\n" for number in range(80)) + "[]\n")
     rows = [
         f'<row Id="{n}" PostTypeId="1" Score="1" Title="how to {n}" Body="please" />'
         f'<row Id="{n + 1}" PostTypeId="2" ParentId="{n}" Score="{n % 4}" Body="{words}" />'
-        for n in range(10, 500, 10)
+        for n in range(10, 1000, 10)
     ]
     dump = tmp_path / "Posts.xml"
     dump.write_text(f"<posts>{''.join(rows)}</posts>")
@@ -64,9 +64,9 @@ def test_from_files_to_a_student_and_its_uses(
         f"{result['texts']} texts of {result['tokens']:,} tokens behind a prompt of " in teacher
         and " MB in 1 shards" in teacher
     )
-    # 25 of 49 questions have an answer that was voted for; about a quarter of the documents is kept.
-    assert result["dialogues"] == result["texts"] // 2 and 20 <= result["texts"] <= 50
-    assert result["unread"] == {"line without a text": 1, "question without an answer that was voted for": 24}
+    # 50 of 99 questions have an answer that was voted for; about a quarter of the documents is kept.
+    assert result["dialogues"] == result["texts"] // 2 and 50 <= result["texts"] <= 100
+    assert result["unread"] == {"line without a text": 1, "question without an answer that was voted for": 49}
     assert result["evaluation"]["documents"] >= 2 and result["evaluation"]["closer"]
     head = Run.open(run).head
     assert head["parents"]["prompt"] == f"mine.txt@{HhhPrompt.read(files[2]).digest}"
@@ -102,6 +102,7 @@ def test_what_cannot_be_done_is_one_line(
 ) -> None:
     text, dump, prompt = map(str, files)
     base = ["train", "distill", "--prompt", prompt, "--model", str(toy.chat), "--out", str(tmp_path / "run"), *SMALL]
+    base += ["--test-fraction", "0.25"]
     both = ["--text", text, "--dialogues", dump]
     other = make_chat_model(tmp_path / "other", 280, 256)
     for arguments, message in (

@@ -131,11 +131,11 @@ def digests(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("student", "teacher", "changes"),
     [
-        ("chat", "chat", {}),
+        ("chat", "chat", {"learning_rate": 5e-3}),
         ("plain", "plain", {}),
         ("chat", "chat", {"lora_rank": 4, "learning_rate": 3e-2}),
         ("gpt2", "gpt2", {"learning_rate": 5e-3}),
-        ("chat", "gpt2", {}),
+        ("chat", "gpt2", {"learning_rate": 5e-3}),
     ],
     ids=["all weights", "no template", "LoRA", "GPT-2", "another teacher"],
 )
