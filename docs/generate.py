@@ -12,7 +12,7 @@ from typing import Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from concordant.cli import build_parser
-from concordant.config import PmpConfig, ProgrammeConfig, Section
+from concordant.config import DistillConfig, PmpConfig, ProgrammeConfig, Section
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Made from the code by `make docs`; change the code, not this page. -->\n\n"
@@ -27,6 +27,7 @@ def config_page() -> str:
             sections.append((name, section, field.description or ""))
     pretraining = "What `train pmp` takes. It is a command of its own: no section of `concordant.toml`."
     sections.append(("pmp", PmpConfig, pretraining))
+    sections.append(("distill", DistillConfig, "What `train distill` takes; no section of `concordant.toml` either."))
     parts = [
         "# Settings\n\nA programme's `concordant.toml` holds only what differs from these defaults. One setting can "
         "also be given on the command line, with `--set key=value`, where the verb's help names it; `train pm` and "
@@ -131,6 +132,8 @@ def _cell(text: str) -> str:
 def metrics_page() -> str:
     """Every number that a training run logs."""
     from concordant.evaluate.accuracy import PM_FIELDS
+    from concordant.evaluate.distance import DISTANCE_FIELDS
+    from concordant.train.distill import DISTILL_METRICS
     from concordant.train.pm import PM_METRICS, PMP_METRICS
     from concordant.train.policy import POLICY_METRICS
 
@@ -139,6 +142,12 @@ def metrics_page() -> str:
         + _metrics("train pmp, and train pm with lm_coef > 0", PMP_METRICS)
         + _metrics("train pm", PM_METRICS)
         + _metrics("train policy", POLICY_METRICS)
+        + _metrics("train distill", DISTILL_METRICS)
+        + _metrics(
+            "evaluate distill",
+            DISTANCE_FIELDS,
+            "What `evaluate distill --json` prints, and a distillation's folder keeps as `evaluation.json`.\n\n",
+        )
         + _metrics(
             "evaluate pm",
             PM_FIELDS,

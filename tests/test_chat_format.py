@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from concordant.conversation import Conversation
 from concordant.errors import UserError
+from concordant.hhh_prompt import HhhPrompt
 from concordant.models.chat_format import ChatFormat
 from concordant.models.preference_model import END_OF_CONTEXT, PreferenceModel
 from toy_model import END, END_OF_TEXT, HIDDEN_MARK, PAD, START, TEMPLATE, ToyModels, toy_tokenizer
@@ -152,3 +153,30 @@ def test_text_only_grows_while_it_is_written(text: str, chat: ChatFormat) -> Non
     for before, after in zip(shown, [*shown[1:], chat.text(tokens)], strict=True):
         assert after.startswith(before)
     assert "\ufffd" not in "".join(shown)
+
+
+PROMPT = "Be kind.\n\n-----\n\nHuman: Hi\n\nAssistant: Hello\n\n-----\n\nHuman: a\n\nAssistant: b\n"
+
+
+def test_a_prompt_of_dialogues_with_a_template() -> None:
+    """The opening belongs to the first human message; every dialogue is a whole of its own."""
+    first = f"{START}user\nBe kind.\n\nHi{END}\n{START}assistant\nHello{END}\n"
+    second = f"{START}user\na{END}\n{START}assistant\nb{END}\n"
+    assert written(CHAT, CHAT.prefix(HhhPrompt.from_text(PROMPT, "mine.txt"))) == first + second
+    without = HhhPrompt.from_text(PROMPT.split("-----")[-1], "mine.txt")
+    assert written(CHAT, CHAT.prefix(without)) == second
+
+
+def test_a_prompt_of_dialogues_without_a_template_is_text() -> None:
+    """As in the paper (B.8), and the text that follows begins with two new lines of its own."""
+    prefix = PLAIN.prefix(HhhPrompt.from_text(PROMPT, "mine.txt"))
+    assert written(PLAIN, prefix) == f"{PROMPT}\n-----"
+    assert written(PLAIN, [*prefix, *PLAIN.prompt(TALK)]).startswith(f"{PROMPT}\n-----\n\nHuman: Hi")
+
+
+@pytest.mark.parametrize("chat", [CHAT, PLAIN], ids=["template", "none"])
+@pytest.mark.parametrize("text", ["Hi", "a", "7 of them", "  two spaces", END])
+def test_a_message_is_its_header_and_its_text(chat: ChatFormat, text: str) -> None:
+    whole = chat.prompt(Conversation().human(text))
+    begun = [*chat.human_header, *chat.human_text(text)]
+    assert whole[: len(begun)] == begun

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from concordant.cli import build_parser
-from concordant.config import PmpConfig, PreferenceModelConfig, ProgrammeConfig, Section
+from concordant.config import DistillConfig, PmpConfig, PreferenceModelConfig, ProgrammeConfig, Section
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src/concordant"
@@ -77,13 +77,16 @@ def test_every_path_of_the_paper_map_exists() -> None:
 def test_the_choices_of_the_paper_map_are_the_defaults() -> None:
     """Rows that begin with a key and a value: | `policy.clip` | `0.2` | …"""
     rows = dict(re.findall(r"^\| `([a-z_.]+)` \| `([^`]+)` \|", PAPER_MAP, re.M))
-    of_the_machine = ("model", "seed", "row_tokens", "checkpoint_seconds")
-    keys = [key for key, _ in (*settings(ProgrammeConfig), *settings(PmpConfig, "pmp."))]
+    of_the_machine = ("model", "teacher", "seed", "row_tokens", "checkpoint_seconds")
+    keys = [
+        key
+        for key, _ in (*settings(ProgrammeConfig), *settings(PmpConfig, "pmp."), *settings(DistillConfig, "distill."))
+    ]
     inherited = {f"pmp.{key}" for key in PreferenceModelConfig.model_fields if key not in PmpConfig.__annotations__}
-    choices = {key for key in keys if key.startswith(("pm.", "pmp.", "policy.", "sampling."))} - inherited
+    choices = {key for key in keys if key.startswith(("pm.", "pmp.", "distill.", "policy.", "sampling."))} - inherited
     assert {key for key in choices if not key.endswith(of_the_machine)} - rows.keys() == set()
     for key, stated in rows.items():
-        value: object = SimpleNamespace(**dict(ProgrammeConfig()), pmp=PmpConfig())
+        value: object = SimpleNamespace(**dict(ProgrammeConfig()), pmp=PmpConfig(), distill=DistillConfig())
         for name in key.split("."):
             value = getattr(value, name)
         assert stated == str(value), f"{key} is {value}, and docs/paper-map.md says {stated}"
@@ -136,7 +139,7 @@ def settings(section: type[Section], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def test_every_setting_is_described() -> None:
-    found = dict([*settings(ProgrammeConfig), *settings(PmpConfig, "pmp.")])
+    found = dict([*settings(ProgrammeConfig), *settings(PmpConfig, "pmp."), *settings(DistillConfig, "distill.")])
     assert "policy.clip" in found and "pmp.lm_coef" in found
     assert [name for name, description in found.items() if not description or not description.endswith(".")] == []
 

@@ -17,11 +17,11 @@ LAYERS = (
     {"commands"},
     {"demo"},
     {"online", "scan_run"},
-    {"serving_models", "pm_run", "scan", "online_report"},
+    {"serving_models", "pm_run", "distill_run", "scan", "online_report"},
     {"collect", "train", "evaluate"},
     {"store", "models"},
     {"mixture", "live_board"},
-    {"comparison", "sampler", "programme", "board_fit"},
+    {"comparison", "sampler", "programme", "hhh_prompt", "board_fit"},
     {"conversation", "bradley_terry", "vote_cells", "runs", "config"},
     {"errors"},
 )
@@ -148,7 +148,7 @@ def test_the_look_into_a_fresh_interpreter_sees() -> None:
 
 
 def test_only_networks_and_what_wires_them_load_torch() -> None:
-    wiring = {*NETWORKS, "serving_models", "pm_run", "online", "online_report", "scan_run", "demo"}
+    wiring = {*NETWORKS, "serving_models", "pm_run", "distill_run", "online", "online_report", "scan_run", "demo"}
     names = [
         ".".join(("concordant", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         for path in MODULES

@@ -10,8 +10,9 @@ from xml.sax.saxutils import quoteattr
 import pytest
 
 from concordant.comparison import Objective
+from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.store.stackexchange import answer_score, binarised, read_posts
+from concordant.store.stackexchange import answer_score, binarised, read_dialogues, read_posts
 from toy_lessons import preference
 
 ALL = 1000
@@ -193,3 +194,43 @@ def test_real_dumps(real_data: Path) -> None:
     # On the site for programmers, markup is what some answers are about.
     others = [item for item in found.preferences if not item.source.startswith("stackoverflow")]
     assert not any("<p>" in item.chosen or "</li>" in item.rejected for item in others)
+
+
+def test_dialogues_are_questions_with_their_best_answers(tmp_path: Path) -> None:
+    """1: the accepted one (2 votes: score 3) before 3 votes (2). 10: equal scores, more votes. 20: equal, the first.
+
+    30: nobody voted for its answer. 40: none. 50: the best answer is empty.
+    """
+    path = dump(
+        tmp_path / "Posts.xml.gz",
+        question(1, accepted=2),
+        answer(2, 1, 2),
+        answer(3, 1, 3),
+        question(10, title="Why?", body="<p>So.</p>"),
+        answer(11, 10, 2),
+        answer(12, 10, 3),
+        question(20),
+        answer(22, 20, 1),
+        answer(21, 20, 1),
+        question(30),
+        answer(31, 30, 0),
+        answer(32, 30, -2),
+        question(40),
+        question(50),
+        answer(51, 50, 9, body="<p> </p>"),
+    )
+    found = read_dialogues([path])
+    assert [talk.turns[1].text for talk in found.conversations] == ["answer 2", "answer 12", "answer 21"]
+    assert found.conversations[1] == Conversation().human("Why?\n\nSo.").assistant("answer 12")
+    assert found.dropped == {"question without an answer that was voted for": 2, "dialogue with an empty turn": 1}
+    assert found.posts == 15
+    other = dump(tmp_path / "Posts.xml", question(1), answer(2, 1, 0))
+    with pytest.raises(UserError, match=r"Posts.xml: no question with an answer that was voted for among 2 posts"):
+        read_dialogues([other])
+
+
+@pytest.mark.realdata
+def test_dialogues_of_a_real_dump(real_data: Path) -> None:
+    found = read_dialogues([real_data / "stackexchange/coffee.Posts.xml.gz"])
+    assert len(found.conversations) > 50
+    assert all([str(turn.speaker) for turn in talk.turns] == ["human", "assistant"] for talk in found.conversations)

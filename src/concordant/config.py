@@ -20,7 +20,22 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class PreferenceModelConfig(Section):
+class RatedSection(Section):
+    """A section whose learning rate may be given as a share of a base rate, as the paper gives its rates."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_from_ratio(cls, values: Any) -> Any:
+        """The learning rate, where it is not given, from base rate and ratio."""
+        if not isinstance(values, dict) or "learning_rate" in values:
+            return values
+        base, ratio = (values.get(name, cls.model_fields[name].default) for name in ("base_rate", "rate_ratio"))
+        if isinstance(base, int | float) and isinstance(ratio, int | float):
+            return {**values, "learning_rate": base * ratio}
+        return values  # the field that is no number is refused by its own name
+
+
+class PreferenceModelConfig(RatedSection):
     """``train pm``: finetuning on comparisons (paper §3.1, A.2).
 
     The paper gives its rates as shares of the rate of its language models' pretraining, which it does not state. So a
@@ -120,17 +135,6 @@ class PreferenceModelConfig(Section):
                 raise ValueError(f"{mark} is no multiple of batch_size ({batch}); write {' or '.join(near)}")
         return marks
 
-    @model_validator(mode="before")
-    @classmethod
-    def _rate_from_ratio(cls, values: Any) -> Any:
-        """The learning rate, where it is not given, from base rate and ratio."""
-        if not isinstance(values, dict) or "learning_rate" in values:
-            return values
-        base, ratio = (values.get(name, cls.model_fields[name].default) for name in ("base_rate", "rate_ratio"))
-        if isinstance(base, int | float) and isinstance(ratio, int | float):
-            return {**values, "learning_rate": base * ratio}
-        return values  # the field that is no number is refused by its own name
-
 
 class PmpConfig(PreferenceModelConfig):
     """``train pmp``: preference-model pretraining on votes, before the finetune (paper §3.1, A.2)."""
@@ -147,6 +151,50 @@ class PmpConfig(PreferenceModelConfig):
     pairs_per_question: int = Field(
         10, ge=1, description="Most pairs of answers to one question, so that no question outweighs all others."
     )
+
+
+class DistillConfig(RatedSection):
+    """``train distill``: context distillation of a prompt (paper §2.3, App. A.1)."""
+
+    model: str = Field(
+        "smollm2-135m", description="The student: short name, hub id or folder of a causal LM, or the run of one."
+    )
+    teacher: str = Field(
+        "", description='The model that reads the prompt; "" is the student itself. It needs the student\'s tokenizer.'
+    )
+    k: int = Field(50, ge=1, description="Most probable tokens kept at each place; all others are one class (A.1: 50).")
+    dialogue_share: float = Field(
+        0.5, ge=0, le=1, description="Share of dialogues among the texts; the rest is plain text (A.1: a half)."
+    )
+    text_tokens: int = Field(
+        512,
+        ge=32,
+        description="Most tokens of a text, for which the teacher's context must have room behind the prompt.",
+    )
+    shard_texts: int = Field(256, ge=1, description="Texts in one file of the teacher's output.")
+    base_rate: float = Field(
+        2e-3, gt=0, description="Pretraining rate that rates are shares of; not stated: the same as that of train pm."
+    )
+    rate_ratio: float = Field(0.05, gt=0, description="Learning rate as a share of base_rate (A.1: 0.05).")
+    learning_rate: float = Field(
+        1e-4,
+        gt=0,
+        description="Not given: rate_ratio × base_rate. After warm-up it falls linearly to 0 (A.1).",
+    )
+    warmup_steps: int = Field(10, ge=0, description="Optimiser steps of linear warm-up.")
+    batch_size: int = Field(32, ge=1, description="Texts in one optimiser step (A.1: 32).")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay; not stated in the paper.")
+    row_tokens: int = Field(
+        4096, ge=64, description="Most tokens in one forward pass: bounds memory, changes no gradient."
+    )
+    lora_rank: int = Field(
+        0,
+        ge=0,
+        description="0 trains all weights; r > 0 trains LoRA of rank r on all linear layers, merged at the end.",
+    )
+    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    checkpoint_seconds: float = Field(120.0, ge=0, description="Seconds between checkpoints.")
+    seed: int = Field(0, ge=-(2**31), lt=2**31, description="Which texts, their order, and initial values of a LoRA.")
 
 
 class PolicyConfig(Section):

@@ -223,6 +223,28 @@ def frontier_text(figure: "Figure | Missing") -> str:
     return "\n".join([_says(figure), "", *(_wrap(figure.caption) if isinstance(figure, Figure) else [])])
 
 
+def distance_text(result: Json) -> str:
+    """How far base and student are from the prompted teacher."""
+    lines = [
+        f"{result['tokens']:,} tokens of {result['documents']:,} documents that were not learned from",
+        "",
+        "  KL from the prompted teacher, nats per token",
+        f"  base model         {_nats(result['base'])}",
+        f"  student            {_nats(result['student'])}",
+        f"  gain               {_nats(result['gain'])}    {_percent(result['share']).strip()} of the base's",
+    ]
+    for name, part in result["by_kind"].items():
+        lines.append(f"  gain, {name:<12} {_nats(part['gain'])}    {_percent(part['share']).strip()}")
+    if not result["closer"]:
+        lines += ["", "ALARM: the student is not closer to the prompted teacher than the base is."]
+    return "\n".join([*lines, *(["", *left] if (left := _left_out(result.get("dropped", {}))) else [])])
+
+
+def _nats(part: Json) -> str:
+    low, high = part["ci95"]
+    return f"{part['kl']:+.4f}    95 %: {low:+.4f} to {high:+.4f}"
+
+
 def _says(figure: "Figure | Missing") -> str:
     from concordant.evaluate.figures import Figure
 

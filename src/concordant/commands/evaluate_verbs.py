@@ -1,4 +1,4 @@
-"""``concordant evaluate pm | calibration | hhh | frontier``: numbers, and pictures of them; boards: ``board_verbs``."""
+"""``concordant evaluate pm | calibration | hhh | frontier``: numbers, and pictures of them; the others stand apart."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from concordant.commands.board_verbs import add_elo, add_plan
 from concordant.commands.device_option import add_device, device_of
+from concordant.commands.distill_verbs import add_evaluate as add_distill
 from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures
 from concordant.commands.outcome import Outcome, Verbs
 from concordant.errors import UserError
@@ -42,6 +43,7 @@ def add(verbs: Verbs) -> None:
 
     add_elo(evaluate)
     add_plan(evaluate)
+    add_distill(evaluate)
 
     frontier = evaluate.add_parser("frontier", help="a policy run's score against √KL (Fig. 4, 13)")
     frontier.add_argument("policy_run", type=Path, metavar="RUN", help="a policy run's folder")

@@ -1,4 +1,7 @@
-"""``concordant train pmp | pm | policy``: one stage by itself, from files; ``concordant iterate`` does them in turn."""
+"""``concordant train pmp | pm | policy``: one stage by itself, from files; ``concordant iterate`` does them in turn.
+
+``train distill`` stands in ``distill_verbs.py``.
+"""
 
 import argparse
 import sys
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from concordant.commands.data_selection import Selection, add_data, add_test, select
 from concordant.commands.device_option import add_device, device_of
+from concordant.commands.distill_verbs import add_train as add_distill
 from concordant.commands.outcome import SILENCE, Outcome, Verbs, add_json, add_overrides
 from concordant.errors import UserError
 
@@ -20,6 +24,7 @@ def add(verbs: Verbs) -> None:
     train: Verbs = verbs.add_parser("train", help="preference models and policies").add_subparsers(
         title="what", metavar="<what>", required=True
     )
+    add_distill(train)
     _add_pmp(train)
     pm = train.add_parser("pm", help="a preference model from comparisons")
     add_data(pm, "comparisons to learn from")

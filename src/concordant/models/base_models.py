@@ -24,7 +24,7 @@ from typing import Any
 
 from concordant.errors import UserError
 from concordant.models.ladder import LAYERS, TOKENIZER_OF, Rung
-from concordant.runs import recover_folder, replace_folder, write_whole
+from concordant.runs import Run, read_json, recover_folder, replace_folder, write_whole
 
 Say = Callable[[str], None]
 
@@ -63,7 +63,8 @@ def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
     """The folder of a base model, fetched first if need be.
 
     Args:
-        name: a short name (``KNOWN``, or ``ladder-13m`` and its kin), a hub id such as ``org/model``, or a folder.
+        name: a short name (``KNOWN``, or ``ladder-13m`` and its kin), a hub id such as ``org/model``, a folder, or the
+            folder of a run that made a causal LM.
         models: where fetched models are kept, one folder each.
         say: told what is going on, a line at a time.
 
@@ -71,6 +72,8 @@ def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
         UserError: no such model, or no source of it can be reached, or what came is not what was expected.
     """
     if Path(name).is_dir():
+        if (made := _made_by_run(Path(name))) is not None:
+            return made
         if not (Path(name) / "config.json").exists():
             raise UserError(f"{name} is a folder without config.json; give a folder that holds a causal LM")
         return Path(name)
@@ -85,6 +88,21 @@ def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
         else:
             _fetch(name, folder, say)
     return folder
+
+
+def _made_by_run(folder: Path) -> Path | None:
+    """The causal LM of a run's folder; None for another folder.
+
+    Raises:
+        UserError: the run would make one, and has not ended.
+    """
+    head = folder / "config.json"
+    if not head.exists() or read_json(head).get("kind") != "distill":
+        return None
+    run = Run.open(folder)
+    if not run.finished:
+        raise UserError(f"{folder} has not ended yet and holds no model; let 'concordant train distill' end first")
+    return run.model
 
 
 def _make(rung: Rung, folder: Path, say: Say) -> None:

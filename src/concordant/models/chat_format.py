@@ -11,6 +11,7 @@ from typing import Any
 
 from concordant.conversation import Conversation, Speaker, Turn
 from concordant.errors import UserError
+from concordant.hhh_prompt import RULE, HhhPrompt
 
 _ROLE = {Speaker.HUMAN: "user", Speaker.ASSISTANT: "assistant"}
 _HUMAN, _ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
@@ -41,6 +42,32 @@ class ChatFormat:
         """Tokens of a reply, with the end-of-turn token."""
         harmless = self._harmless(text)
         return [*self._tokens(harmless if self.has_template else " " + harmless), self.end_of_turn]
+
+    def prefix(self, prompt: HhhPrompt) -> list[int]:
+        """Tokens of a prompt of example dialogues, to stand before a conversation of its own.
+
+        With a template the opening belongs to the first human message, and every dialogue is rendered as a whole; what
+        the template puts before a first message marks where the next begins. Without one it is text, as in the paper
+        (B.8), a line of dashes after each dialogue.
+        """
+        if not self.has_template:
+            return self._tokens(f"{prompt.to_text()}\n{RULE}")
+        first, *others = prompt.dialogues
+        if prompt.opening:
+            first = Conversation((Turn(Speaker.HUMAN, prompt.opening), *first.turns))
+        render = self.tokenizer.apply_chat_template
+        return self._tokens("".join(render(self._messages(talk), tokenize=False) for talk in (first, *others)))
+
+    @cached_property
+    def human_header(self) -> list[int]:
+        """Tokens that stand before the text of a first human message, whatever it says."""
+        one, other = (self.prompt(Conversation().human(text)) for text in ("a", "7"))
+        return one[: common_beginning(one, other)]
+
+    def human_text(self, text: str) -> list[int]:
+        """Tokens of a first human message between ``human_header`` and what would end its turn."""
+        harmless = self._harmless(text)
+        return self._tokens(harmless if self.has_template else " " + harmless)
 
     def text(self, tokens: Sequence[int]) -> str:
         """A reply's text from its tokens: no special tokens, and nothing that a model wrote on as the human."""
@@ -105,7 +132,7 @@ class ChatFormat:
         return {token: known.content for token, known in added.items() if known.special}
 
     def _tokens(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
@@ -116,3 +143,9 @@ class ChatFormat:
         for name in (*self._special_tokens.values(), *marks):
             text = text.replace(name, f"{name[0]} {name[1:]}")
         return text
+
+
+def common_beginning(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two lists begin with alike."""
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -1,5 +1,7 @@
 """Votes as preferences: pairs of answers out of StackExchange dumps, for preference-model pretraining (paper A.2).
 
+Also questions with their best answers as dialogues, for context distillation (A.1).
+
 A dump's ``Posts.xml`` is read twice and never held: first ids and votes, which decide the pairs, then the text of the
 posts that stand in one. An answer's score is that of Askell et al. 2021 (``answer_score``). A dump gives upvotes minus
 downvotes, which is taken for the upvotes. Left out: other sites' votes (Reddit, Wikipedia), 7z archives, SQL.
@@ -106,6 +108,56 @@ def read_posts(paths: Sequence[Path], per_question: int, limit: int | None, seed
     if not found.preferences:
         names = ", ".join(str(path) for path in paths)
         raise UserError(f"{names}: no two answers to one question with different scores among {posts} posts; {_WANTED}")
+    return replace(found, posts=posts)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogues:
+    """Questions with their best answers.
+
+    Attributes:
+        conversations: a human and an assistant turn each, in order of the files and of their questions.
+        dropped: reason → how many.
+        posts: all posts read.
+    """
+
+    conversations: list[Conversation]
+    dropped: Counter[str]
+    posts: int
+
+
+def read_dialogues(paths: Sequence[Path]) -> Dialogues:
+    """Each question of the dumps with its best answer, as a dialogue for context distillation (App. A.1).
+
+    The best has the highest ``answer_score``, then the most votes, then came first; it must have a score above 0.
+
+    Raises:
+        UserError: as ``read_posts``, or no question has such an answer.
+    """
+    found = Dialogues([], Counter(), 0)
+    posts = 0
+    for path in paths:
+        votes, read = _survey(path, found.dropped)
+        posts += read
+        best: dict[int, int] = {}
+        for question, accepted in sorted(votes.accepted.items()):
+            scored = [
+                (answer_score(score, number == accepted), score, -number)
+                for number, score in votes.answers.get(question, [])
+            ]
+            if max(scored, default=(0, 0, 0))[0] > 0:
+                best[question] = -max(scored)[2]
+            else:
+                found.dropped["question without an answer that was voted for"] += 1
+        texts = _texts(path, {*best.keys(), *best.values()}) if best else {}
+        for question, answer in best.items():
+            if texts[question] and texts[answer]:
+                found.conversations.append(Conversation().human(texts[question]).assistant(texts[answer]))
+            else:
+                found.dropped["dialogue with an empty turn"] += 1
+    if not found.conversations:
+        names = ", ".join(str(path) for path in paths)
+        raise UserError(f"{names}: no question with an answer that was voted for among {posts} posts; {_WANTED}")
     return replace(found, posts=posts)
 
 
