@@ -1,4 +1,4 @@
-"""``concordant evaluate pm | calibration | hhh | elo | frontier``: numbers, and pictures of them."""
+"""``concordant evaluate pm | calibration | hhh | elo | ood | tension | frontier``: numbers, and pictures of them."""
 
 import argparse
 import os
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from concordant.commands.ood_verbs import add_ood
 from concordant.commands.outcome import Outcome, Verbs, add_json
+from concordant.commands.tension_verb import add_tension
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,6 +47,14 @@ def add(verbs: Verbs) -> None:
     elo.add_argument("--anchor", metavar="MODEL", help="the model at 0 (default: the one with the most games)")
     _add_out(elo)
     elo.set_defaults(run=evaluate_elo_)
+
+    ood = add_ood(evaluate)
+    _add_out(ood)
+    ood.set_defaults(run=evaluate_ood_)
+
+    tension = add_tension(evaluate)
+    _add_out(tension)
+    tension.set_defaults(run=evaluate_tension_)
 
     frontier = evaluate.add_parser("frontier", help="a policy run's score against √KL (Fig. 4, 13)")
     frontier.add_argument("policy_run", type=Path, metavar="RUN", help="a policy run's folder")
@@ -136,6 +146,25 @@ def evaluate_elo_(args: argparse.Namespace) -> Outcome:
     file = read_games(args.file)
     result = board(file.games, args.anchor, file.dropped).json() | {"ignored_columns": list(file.ignored_columns)}
     return _outcome(elo_text(result), result, _write([board_figure(result)], args.out))
+
+
+def evaluate_ood_(args: argparse.Namespace) -> Outcome:
+    from concordant.commands.ood_verbs import measure_ood, ood_text
+    from concordant.evaluate.ood_figures import by_layer_figure, by_outliers_figure
+
+    _refuse_out(args.out)
+    result = measure_ood(args)
+    drawn = [by_layer_figure(result), by_outliers_figure(result)]
+    return _outcome(ood_text(result), result, _write(drawn, args.out))
+
+
+def evaluate_tension_(args: argparse.Namespace) -> Outcome:
+    from concordant.commands.tension_verb import measure_tension_, tension_text
+    from concordant.evaluate.tension_figure import tension_figure
+
+    _refuse_out(args.out)
+    result = measure_tension_(args)
+    return _outcome(tension_text(result), result, _write([tension_figure(result)], args.out))
 
 
 def evaluate_frontier_(args: argparse.Namespace) -> Outcome:
