@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.evaluate.ood_scores import PENALTY, Gaussian, Probe, Vector, auroc
-from concordant.mixture import draw
 from concordant.runs import Json, Watch
 
 SEEDS = (0, 1, 2)
@@ -117,8 +116,8 @@ class Prompts:
 def clean(
     inside: Sequence[tuple[Conversation, str]], outside: Sequence[tuple[Conversation, str]], limit: int | None
 ) -> Prompts:
-    """Drop and count repeated prompts and openings of both sides; then at most ``limit`` prompts a side: a smaller
-    draw begins a larger one.
+    """Drop and count repeated prompts and openings of both sides; then at most ``limit`` prompts a side, drawn with a
+    fixed seed.
 
     Raises:
         UserError: nothing is left on a side.
@@ -136,7 +135,7 @@ def clean(
             else:
                 kept[prompt] = source
         found = list(kept.items())
-        sides.append(found if limit is None else draw(found, min(limit, len(found)), seed=0))
+        sides.append(found if limit is None else random.Random("limit").sample(found, min(limit, len(found))))
     for name, found in zip(("--inside", "--outside"), sides, strict=True):
         if not found:
             raise UserError(f"{name} holds no prompt whose opening is not on the other side too; give other files")
@@ -180,48 +179,51 @@ def evaluate_ood(inside: Side, outside: Side, plan: Plan, watch: Watch = lambda 
         UserError: too few prompts, or a singular covariance.
     """
     splits = [split_sides(inside, outside, plan.exam_share, seed) for seed in plan.seeds]
-    by_layer: list[Json] = []
-    shrinkages: list[float] = []
+    by_layer = []
     for place, layer in enumerate(plan.layers):
-        ordinary, strange = inside.activations.layer(layer), outside.activations.layer(layer)
-        found: dict[str, list[Json]] = {"relative": [], "plain": []}
-        for split in splits:
-            gaussian = Gaussian.fit(ordinary[split.fit], plan.shrinkage)
-            shrinkages += [gaussian.shrinkage] if layer == plan.layer else []
-            for name, score in (("relative", gaussian.relative), ("plain", gaussian.plain)):
-                low, high = score(ordinary[split.exam]), score(strange[split.strange])
-                found[name].append(_exam(inside, outside, split, low, high))
-        by_layer.append({"layer": layer} | {name: _summary(rows) for name, rows in found.items()})
+        by_layer.append(_layer(inside, outside, plan, splits, layer))
         watch(place + 1, len(plan.layers), f"layer {layer}")
     outliers, by_file = _exposure(inside, outside, plan, splits)
     best = max(by_layer, key=lambda row: row["relative"]["auroc"])
-    first = splits[0]
-    return {
-        "n_inside": len(inside.openings),
-        "n_outside": len(outside.openings),
-        "openings": {
-            name: len(set(side.openings.tolist())) for name, side in (("inside", inside), ("outside", outside))
-        },
-        "parts": {
-            name: len(rows)
-            for name, rows in (
-                ("fit", first.fit),
-                ("inside_exam", first.exam),
-                ("outside_pool", first.pool),
-                ("outside_exam", first.strange),
-            )
-        },
+    at_layer = next(row for row in by_layer if row["layer"] == plan.layer)
+    return _counts(inside, outside, splits[0]) | {
         "seeds": list(plan.seeds),
         "draws": plan.draws,
         "layer": plan.layer,
-        "shrinkage": float(np.mean(shrinkages)),
-        "at_layer": next(row for row in by_layer if row["layer"] == plan.layer),
+        "shrinkage": at_layer["shrinkage"],
+        "at_layer": at_layer,
         "best_relative": {"layer": best["layer"], "auroc": best["relative"]["auroc"]},
         "by_layer": by_layer,
         "by_outliers": outliers,
         "by_outside_file": by_file,
         "paper": PAPER,
     }
+
+
+def _counts(inside: Side, outside: Side, split: Split) -> Json:
+    """How many prompts and openings there are, and how many in each part of a split."""
+    parts = {"fit": split.fit, "inside_exam": split.exam, "outside_pool": split.pool, "outside_exam": split.strange}
+    return {
+        "n_inside": len(inside.openings),
+        "n_outside": len(outside.openings),
+        "openings": {"inside": len(set(inside.openings.tolist())), "outside": len(set(outside.openings.tolist()))},
+        "parts": {name: len(rows) for name, rows in parts.items()},
+    }
+
+
+def _layer(inside: Side, outside: Side, plan: Plan, splits: Sequence[Split], layer: int) -> Json:
+    """AUROC of both Mahalanobis scores in one layer, over all splits."""
+    ordinary, strange = inside.activations.layer(layer), outside.activations.layer(layer)
+    found: dict[str, list[Json]] = {"relative": [], "plain": []}
+    shrinkages = []
+    for split in splits:
+        gaussian = Gaussian.fit(ordinary[split.fit], plan.shrinkage)
+        shrinkages.append(gaussian.shrinkage)
+        for name, score in (("relative", gaussian.relative), ("plain", gaussian.plain)):
+            low, high = score(ordinary[split.exam]), score(strange[split.strange])
+            found[name].append(_exam(inside, outside, split, low, high))
+    summaries = {name: _summary(rows) for name, rows in found.items()}
+    return {"layer": layer, "shrinkage": float(np.mean(shrinkages)), **summaries}
 
 
 def _exam(inside: Side, outside: Side, split: Split, low: Vector, high: Vector) -> Json:
