@@ -20,7 +20,7 @@ from concordant.models.activations import (
     middle_layer,
     pooled,
 )
-from concordant.models.language_model import LanguageModel
+from concordant.models.language_model import LanguageModel, layers
 from toy_model import ToyModels
 
 PROMPTS = [
@@ -60,7 +60,7 @@ def test_the_last_layer_becomes_the_final_state_behind_the_norm(toy: ToyModels) 
 def test_a_pass_ends_at_the_highest_layer_and_leaves_no_hook(toy: ToyModels) -> None:
     model = LanguageModel.load(toy.chat)
     ran: list[int] = []
-    blocks = activations.layers(model.causal)
+    blocks = layers(model.causal)
     handles = [block.register_forward_pre_hook(lambda *_, n=n: ran.append(n)) for n, block in enumerate(blocks, 1)]
     states = layer_states(model, [[5, 6, 7]], Reading((1,)))
     assert ran == [1]

@@ -8,19 +8,20 @@ import pytest
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.evaluate.ood import BOTH_SIDES, TWICE, Plan, Side, clean, evaluate_ood, split_sides
+from concordant.evaluate.ood_scores import Vector
 
 
 class Table:
     """Activations out of a dict of layers."""
 
-    def __init__(self, layers: dict[int, np.ndarray]) -> None:
+    def __init__(self, layers: dict[int, Vector]) -> None:
         self._layers = layers
 
-    def layer(self, number: int) -> np.ndarray:
+    def layer(self, number: int) -> Vector:
         return self._layers[number]
 
 
-def side(n: int, layers: dict[int, np.ndarray] | None = None, per_opening: int = 1, files: int = 1) -> Side:
+def side(n: int, layers: dict[int, Vector] | None = None, per_opening: int = 1, files: int = 1) -> Side:
     openings = np.array([f"o{row // per_opening}" for row in range(n)])
     sources = np.array([f"file{row % files}" for row in range(n)])
     return Side(openings, sources, Table(layers or {1: np.zeros((n, 2))}))
@@ -31,7 +32,7 @@ def sides(n: int = 200, d: int = 6) -> tuple[Side, Side]:
     dimensions do not show; in layer 3 they lie elsewhere."""
     rng = np.random.default_rng(0)
 
-    def bound(n: int) -> np.ndarray:
+    def bound(n: int) -> Vector:
         return rng.normal(size=(n, 1)) + 0.3 * rng.normal(size=(n, d))
 
     inside = {1: rng.normal(size=(n, d)), 2: bound(n), 3: bound(n)}

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concordant.errors import UserError
-from concordant.evaluate.ood_scores import Gaussian, Probe, auroc, placements, shrinkage_of
+from concordant.evaluate.ood_scores import Gaussian, Probe, Vector, auroc, placements, shrinkage_of
 
 SCORES = st.lists(st.integers(-5, 5), min_size=1, max_size=12)
 
 
-def cloud(n: int, d: int, seed: int = 0) -> np.ndarray:
+def cloud(n: int, d: int, seed: int = 0) -> Vector:
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) + rng.normal(size=d)
 
