@@ -150,10 +150,10 @@ class SamplingConfig(Section):
 
     max_new_tokens: int = Field(128, ge=1, description="Reply limit in tokens.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature; no top-p (fn. 12).")
-    filter: str = Field(
-        "",
+    filter: str | None = Field(
+        None,
         description="Folder of a filter (evaluate ood --save-filter), from the programme's folder; every deployment "
-        "answers what it declines with the refusal. Empty: none.",
+        "answers what it declines with the refusal. Not given: none.",
     )
     refusal: str = Field(
         "I'm sorry, but I would rather not help with that. Is there something else that I can do for you?",
