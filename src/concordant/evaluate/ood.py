@@ -9,7 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -48,13 +48,13 @@ class Side:
     """The prompts of one side, in the order of their activations' rows.
 
     Attributes:
-        openings: (N,) their ``split_key``.
-        sources: (N,) the file that each came from.
+        openings: (N,) their ``split_key``, as text.
+        sources: (N,) name of the file that each came from, as text.
         activations: their vectors.
     """
 
-    openings: NDArray[np.str_]
-    sources: NDArray[np.str_]
+    openings: NDArray[Any]
+    sources: NDArray[Any]
     activations: Activations
 
 
@@ -159,7 +159,7 @@ def split_sides(inside: Side, outside: Side, exam_share: float, seed: int) -> Sp
     return Split(fit, exam, pool, strange)
 
 
-def _cut(openings: NDArray[np.str_], share: float, salt: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _cut(openings: NDArray[Any], share: float, salt: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     names = sorted(set(openings.tolist()))
     random.Random(salt).shuffle(names)
     held = np.isin(openings, names[: round(share * len(names))])

@@ -220,9 +220,9 @@ def auroc(
     Raises:
         ValueError: one of them is empty.
     """
-    of_outside, of_inside = placements(inside, outside)
-    if not len(of_outside) or not len(of_inside):
+    if not np.size(inside) or not np.size(outside):
         raise ValueError("an AUROC needs scores on both sides")
+    of_outside, of_inside = placements(inside, outside)
     labels = (np.arange(len(of_inside)), np.arange(len(of_outside)))
     if inside_cluster is not None:
         labels = (np.asarray(inside_cluster), np.asarray(outside_cluster))

@@ -9,6 +9,7 @@ Left out: the asymptotes of the paper's figure, which it does not explain.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ class Scores:
     """
 
     values: Vector
-    openings: NDArray[np.str_]
+    openings: NDArray[Any]
 
 
 def measure_tension(
