@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from concordant.evaluate.figures import BLUE, CLEAR, GREY, ORANGE, Figure, Missing, Question, draw, key, number
+from concordant.evaluate.figures import BLUE, GREY, ORANGE, Figure, Missing, Question, draw, key, number
 from concordant.runs import Json
 
 BY_LAYER = Question(
@@ -111,7 +111,7 @@ def by_outliers_figure(ood: Json) -> Figure | Missing:
 
 def _reference(ax: Any, at: float, name: str, x: float) -> None:
     ax.axhline(at, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)))
-    ax.annotate(name, (x, at), (0, 2), textcoords="offset points", color=GREY, bbox=CLEAR)
+    ax.annotate(name, (x, at), (0, 2), textcoords="offset points", color=GREY)
 
 
 def _listed(values: Sequence[float]) -> str:
