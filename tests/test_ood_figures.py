@@ -11,7 +11,7 @@ def row(value: float, sd: float | None = 0.01) -> Json:
 
 
 def result(layers: int = 4, counts: tuple[int, ...] = (1, 10, 100)) -> Json:
-    by_layer = [
+    by_layer: list[Json] = [
         {"layer": layer, "relative": row(0.6 + 0.05 * layer), "plain": row(0.91 - 0.05 * layer)}
         for layer in range(1, layers + 1)
     ]

@@ -171,7 +171,7 @@ def _logistic(x: torch.Tensor, label: torch.Tensor, weight: torch.Tensor, penalt
         value.backward()  # type: ignore[no-untyped-call]
         return float(value.detach())
 
-    search.step(loss)
+    search.step(loss)  # type: ignore[no-untyped-call]
     loss()
     assert w.grad is not None and bias.grad is not None
     worst = max(float(w.grad.abs().max()), float(bias.grad.abs()))
