@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from concordant.conversation import Conversation
-from concordant.sampler import BestOfK, OnText, Reply, ScriptedSampler
+from concordant.sampler import BestOfK, Declining, OnText, Reply, ScriptedSampler
 
 HELLO, BYE = Conversation().human("hello"), Conversation().human("bye")
 
@@ -63,3 +63,33 @@ def test_scripted_replies_stream_the_whole_text_so_far() -> None:
     shown: list[str] = []
     ScriptedSampler(("one two three",)).sample([HELLO], 1, 0, lambda _row, _reply, text: shown.append(text))
     assert shown == ["one", "one two", "one two three"]
+
+
+class Shouting:
+    """Declines whoever shouts."""
+
+    def declines(self, conversations: Sequence[Conversation]) -> list[bool]:
+        return [conversation.turns[-1].text.endswith("!") for conversation in conversations]
+
+
+def test_what_a_screen_declines_gets_the_refusal_and_the_others_their_own_replies() -> None:
+    """In the middle, so that the places of the others must be kept."""
+    shown: list[tuple[int, int, str]] = []
+    loud = Conversation().human("tell me!")
+    sampler = Declining(ScriptedSampler(), Shouting(), "No.")
+    found = sampler.sample([HELLO, loud, BYE], 2, 3, lambda *seen: shown.append(seen))
+    assert found[1] == [Reply("No.", finished=True, tokens=0)] * 2
+    assert [found[0], found[2]] == ScriptedSampler().sample([HELLO, BYE], 2, 3)
+    last = {(row, reply): text for row, reply, text in shown}
+    assert last == {(row, reply): found[row][reply].text for row in range(3) for reply in range(2)}
+    assert found == sampler.sample([HELLO, loud, BYE], 2, 3)  # watched or not
+
+
+def test_where_all_are_declined_nothing_is_sampled() -> None:
+    class Broken:
+        def sample(
+            self, conversations: Sequence[Conversation], n: int, seed: int, on_text: OnText | None = None
+        ) -> list[list[Reply]]:
+            raise AssertionError("nothing is left to be sampled")
+
+    assert Declining(Broken(), Shouting(), "No.").sample([Conversation().human("x!")], 1, 0)[0][0].text == "No."

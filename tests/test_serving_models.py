@@ -9,12 +9,15 @@ import torch
 
 from concordant.conversation import Conversation
 from concordant.errors import UserError
+from concordant.evaluate.ood_filter import PromptScreen
 from concordant.models.language_model import LanguageModel
 from concordant.models.preference_model import PreferenceModel
 from concordant.programme import Programme
 from concordant.serving_models import ensure_base, snapshot_samplers
 from concordant.store.database import Database
 from concordant.store.registry import SnapshotKind, active_deployments, add_snapshot, deploy, retire, snapshots
+from test_ood_filter import ASKED as FILTERED
+from test_ood_filter import toy_filter
 from toy_model import ToyModels
 
 ASKED = [Conversation().human("how do I bake bread")]
@@ -131,3 +134,25 @@ def test_serving_leaves_a_core(programme: Programme, store: Database, monkeypatc
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     snapshot_samplers(programme, store)
     assert torch.get_num_threads() == 7
+
+
+def test_every_deployment_stands_behind_the_programmes_filter(toy: ToyModels, tmp_path: Path) -> None:
+    """A path from the programme's folder; what it declines is answered with the refusal, the rest as without it."""
+    filtered = Programme.init(
+        tmp_path / "f", f'model = "{toy.chat}"\n[sampling]\nmax_new_tokens = 8\nfilter = "strange"\nrefusal = "No."\n'
+    )
+    toy_filter(toy, filtered.path / "strange")
+    declined = PromptScreen.load(filtered.path / "strange").declines(FILTERED)
+    assert sorted(declined) == [False, True, True]
+    store = Database.open(filtered.store_url)
+    base = ensure_base(filtered, store)
+    PreferenceModel.from_language_model(toy.chat, seed=0).save(tmp_path / "pm")
+    spec = {"of": base.id, "pm": str(tmp_path / "pm"), "k": 2}
+    best = add_snapshot(store, "best of 2", SnapshotKind.BEST_OF_K, spec)
+    sampler = snapshot_samplers(filtered, store)
+    for snapshot in (base, best):
+        replies = sampler(snapshot).sample(FILTERED, 1, 0)
+        assert [reply[0].text == "No." for reply in replies] == declined
+    with pytest.raises(UserError, match="absent holds no filter"):
+        snapshot_samplers(Programme.open(filtered.path, ["sampling.filter=absent"]), store)
+    store.close()

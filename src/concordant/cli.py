@@ -22,6 +22,7 @@ from concordant.commands import (
     doctor_verbs,
     evaluate_verbs,
     model_verbs,
+    ood_verbs,
     report_verbs,
     scan_verbs,
     score_verbs,
@@ -40,6 +41,7 @@ GROUPS = (
     train_verbs,
     scan_verbs,
     evaluate_verbs,
+    ood_verbs,
     report_verbs,
     doctor_verbs,
 )

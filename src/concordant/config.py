@@ -239,6 +239,16 @@ class SamplingConfig(Section):
 
     max_new_tokens: int = Field(128, ge=1, description="Reply limit in tokens.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature; no top-p (fn. 12).")
+    filter: str | None = Field(
+        None,
+        description="Folder of a filter (evaluate ood --save-filter), from the programme's folder; every deployment "
+        "answers what it declines with the refusal. Not given: none.",
+    )
+    refusal: str = Field(
+        "I'm sorry, but I would rather not help with that. Is there something else that I can do for you?",
+        min_length=1,
+        description="The reply to a prompt that the filter declines.",
+    )
 
 
 class CollectConfig(Section):

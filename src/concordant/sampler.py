@@ -1,4 +1,4 @@
-"""Where replies come from: the Sampler protocol, best-of-k around any sampler, and a scripted one for tests.
+"""Where replies come from: the Sampler protocol, best-of-k and a filter around any sampler, a scripted one for tests.
 
 ``collect`` and ``evaluate`` know models only through this file, so a page can be served, and a test can run,
 without a network. The real sampler is ``models/generation.py``.
@@ -74,6 +74,15 @@ class BatchScorer(Scorer, Protocol):
         ...
 
 
+@runtime_checkable
+class Screen(Protocol):
+    """Looks at prompts before they are answered: a filter of strange requests."""
+
+    def declines(self, conversations: Sequence[Conversation]) -> list[bool]:
+        """Whether each conversation is not to be answered."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class BestOfK:
     """Rejection sampling (paper §2.3, §4.3): the best of k replies by a scorer's score.
@@ -100,6 +109,40 @@ class BestOfK:
                 for reply_index, reply in enumerate(best[-1]):
                     on_text(index, reply_index, reply.text)
         return best
+
+
+@dataclass(frozen=True, slots=True)
+class Declining:
+    """A sampler behind a filter (paper §5.4): what the screen declines gets one fixed reply, of no sampled tokens.
+
+    The other replies are the sampler's own for the prompts that are left.
+    """
+
+    sampler: Sampler
+    screen: Screen
+    refusal: str
+
+    def sample(
+        self, conversations: Sequence[Conversation], n: int, seed: int, on_text: OnText | None = None
+    ) -> list[list[Reply]]:
+        declined = self.screen.declines(conversations)
+        kept = [index for index, strange in enumerate(declined) if not strange]
+
+        def told(index: int, reply: int, text: str) -> None:
+            if on_text is not None:
+                on_text(kept[index], reply, text)
+
+        refused = Reply(self.refusal, finished=True, tokens=0)
+        result = [[refused] * n for _ in conversations]
+        if on_text is not None:
+            for index, strange in enumerate(declined):
+                for reply in range(n) if strange else ():
+                    on_text(index, reply, self.refusal)
+        if kept:
+            written = self.sampler.sample([conversations[index] for index in kept], n, seed, told if on_text else None)
+            for index, replies in zip(kept, written, strict=True):
+                result[index] = replies
+        return result
 
 
 @dataclass(frozen=True, slots=True)

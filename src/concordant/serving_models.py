@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from concordant.errors import UserError
+from concordant.evaluate.ood_filter import PromptScreen
 from concordant.models.base_models import Say, cache_folder, fetch
 from concordant.models.generation import ModelSampler, SamplingLimits, leave_a_core
 from concordant.models.language_model import LanguageModel
 from concordant.models.preference_model import PreferenceModel
 from concordant.programme import Programme
-from concordant.sampler import BestOfK, Sampler
+from concordant.sampler import BestOfK, Declining, Sampler
 from concordant.store.database import Database
 from concordant.store.registry import (
     Snapshot,
@@ -46,11 +47,15 @@ def ensure_base(programme: Programme, db: Database, say: Say = lambda line: None
 
 
 def snapshot_samplers(programme: Programme, db: Database) -> Callable[[Snapshot], Sampler]:
-    """A function from snapshots to samplers that loads each model once, and lets go of those no longer deployed."""
+    """A function from snapshots to samplers that loads each model once, and lets go of those no longer deployed.
+
+    Where the programme has a filter, every sampler stands behind it.
+    """
     leave_a_core()
     ensure_base(programme, db, say=lambda line: print(line, flush=True))
     sampling = programme.config.sampling
     limits = SamplingLimits(sampling.max_new_tokens, sampling.temperature)
+    screen = PromptScreen.load(programme.path / sampling.filter) if sampling.filter else None
     loaded: dict[str, Sampler] = {}
 
     def sampler(of: Snapshot) -> Sampler:
@@ -67,7 +72,10 @@ def snapshot_samplers(programme: Programme, db: Database) -> Callable[[Snapshot]
             return BestOfK(sampler(snapshot(db, of.spec["of"])), scorer, int(of.spec["k"]))
         return ModelSampler(_language_model(of), limits)
 
-    return sampler
+    def screened(of: Snapshot) -> Sampler:
+        return Declining(sampler(of), screen, sampling.refusal) if screen else sampler(of)
+
+    return screened
 
 
 def _and_below(of: Snapshot) -> set[str]:

@@ -9,7 +9,9 @@ from concordant.commands.board_verbs import add_elo, add_plan
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.distill_verbs import add_evaluate as add_distill
 from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures
+from concordant.commands.ood_verbs import add_ood
 from concordant.commands.outcome import Outcome, Verbs
+from concordant.commands.tension_verb import add_tension
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,6 +46,14 @@ def add(verbs: Verbs) -> None:
     add_elo(evaluate)
     add_plan(evaluate)
     add_distill(evaluate)
+
+    ood = add_ood(evaluate)
+    add_out(ood)
+    ood.set_defaults(run=evaluate_ood_)
+
+    tension = add_tension(evaluate)
+    add_out(tension)
+    tension.set_defaults(run=evaluate_tension_)
 
     frontier = evaluate.add_parser("frontier", help="a policy run's score against √KL (Fig. 4, 13)")
     frontier.add_argument("policy_run", type=Path, metavar="RUN", help="a policy run's folder")
@@ -120,6 +130,25 @@ def evaluate_hhh_(args: argparse.Namespace) -> Outcome:
         save_hhh(Run.open(args.pm), evaluation)
     written = write_figures([category_figure(evaluation), difference_figure(evaluation)], args.out)
     return outcome_with(hhh_text(str(args.pm), evaluation), evaluation, written)
+
+
+def evaluate_ood_(args: argparse.Namespace) -> Outcome:
+    from concordant.commands.ood_verbs import measure_ood, ood_text
+    from concordant.evaluate.ood_figures import by_layer_figure, by_outliers_figure
+
+    refuse_out(args.out)
+    result = measure_ood(args)
+    drawn = [by_layer_figure(result), by_outliers_figure(result)]
+    return outcome_with(ood_text(result), result, write_figures(drawn, args.out))
+
+
+def evaluate_tension_(args: argparse.Namespace) -> Outcome:
+    from concordant.commands.tension_verb import measure_tension_, tension_text
+    from concordant.evaluate.tension_figure import tension_figure
+
+    refuse_out(args.out)
+    result = measure_tension_(args)
+    return outcome_with(tension_text(result), result, write_figures([tension_figure(result)], args.out))
 
 
 def evaluate_frontier_(args: argparse.Namespace) -> Outcome:

@@ -52,8 +52,12 @@ class RepliesRow:
     flaw: str = ""
 
 
-def read_replies(path: Path) -> Iterator[RepliesRow]:
+def read_replies(path: Path, prompts_alone: bool = False) -> Iterator[RepliesRow]:
     """The rows of a ``.jsonl`` or ``.jsonl.gz`` file; blank lines are none.
+
+    Args:
+        path: the file.
+        prompts_alone: whether a row may be a ``{"prompt"}`` without replies.
 
     Raises:
         UserError: the file is absent or cut short.
@@ -63,7 +67,7 @@ def read_replies(path: Path) -> Iterator[RepliesRow]:
         if number == 1:
             text = text.removeprefix(b"\xef\xbb\xbf").strip()
         if text:
-            yield _row(number, text)
+            yield _row(number, text, prompts_alone)
 
 
 def read_dataset_replies(path: Path) -> Iterator[RepliesRow]:
@@ -75,6 +79,36 @@ def read_dataset_replies(path: Path) -> Iterator[RepliesRow]:
     for number, row in enumerate(dataset_rows(path), start=2):
         preference = preference_of_row(row)
         yield RepliesRow(number, row["id"], ((preference.prompt, (preference.chosen, preference.rejected)),))
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """The prompt of one row.
+
+    Attributes:
+        line: number in the file, from 1.
+        id: the row's own id, where it has one.
+        prompt: what the human asked, None where the row cannot be used.
+        flaw: why it cannot be used, else "".
+    """
+
+    line: int
+    id: str | int | None
+    prompt: Conversation | None
+    flaw: str = ""
+
+
+def read_prompts(path: Path) -> Iterator[PromptRow]:
+    """The prompt of every row of a ``.jsonl`` or ``.jsonl.gz`` file, in any of the forms, with replies or without.
+
+    Of a pair whose prompts differ, it is that of the chosen reply.
+
+    Raises:
+        UserError: the file is absent or cut short.
+    """
+    for row in read_replies(path, prompts_alone=True):
+        prompt = row.items[0][0] if row.items else None
+        yield PromptRow(row.line, row.id, prompt, row.flaw)
 
 
 def count_rows(path: Path) -> int:
@@ -89,7 +123,7 @@ def count_rows(path: Path) -> int:
     return number
 
 
-def _row(number: int, text: bytes) -> RepliesRow:
+def _row(number: int, text: bytes, prompts_alone: bool) -> RepliesRow:
     name: str | int | None = None
     try:
         try:
@@ -99,7 +133,7 @@ def _row(number: int, text: bytes) -> RepliesRow:
         if not isinstance(row, dict):
             raise _Unusable("not a JSON object")
         name = row["id"] if isinstance(row.get("id"), str | int) else None
-        items = tuple(_items(row))
+        items = tuple(_prompt_item(row) if prompts_alone else _items(row))
         for prompt, replies in items:
             if not prompt.awaits_reply:
                 raise _Unusable("the prompt does not end on a human turn")
@@ -134,6 +168,18 @@ def _items(row: dict[str, Any]) -> Iterator[Item]:
             raise _Unusable("none of the known forms")
         prompt, reply = _split(key, row[key])
         yield prompt, (reply,)
+
+
+def _prompt_item(row: dict[str, Any]) -> Iterator[Item]:
+    """The prompt of a row without its replies; a row need not have any."""
+    key = next((key for key in ("prompt", *_TALK_KEYS) if key in row), None)
+    if key is None:
+        yield from _items(row)
+        return
+    talk = Conversation.from_text(row[key]) if isinstance(row[key], str) else _messages(key, row[key])
+    if key != "prompt" and not talk.awaits_reply:
+        talk = Conversation(talk.turns[:-1])
+    yield talk, ()
 
 
 def _split(key: str, value: Any) -> tuple[Conversation, str]:
