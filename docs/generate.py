@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -62,7 +63,8 @@ def _allowed(field: FieldInfo) -> str:
         for name, sign in BOUNDS.items()
         if hasattr(limit, name)
     ]
-    return ", ".join(limits) or (field.annotation.__name__ if isinstance(field.annotation, type) else "")
+    choices = ", ".join(map(str, get_args(field.annotation))) if get_origin(field.annotation) is Literal else ""
+    return ", ".join(limits) or choices or (field.annotation.__name__ if isinstance(field.annotation, type) else "")
 
 
 def commands_page() -> str:
@@ -127,7 +129,7 @@ def metrics_page() -> str:
     """Every number that a training run logs."""
     from concordant.evaluate.accuracy import PM_FIELDS
     from concordant.train.pm import PM_METRICS, PMP_METRICS
-    from concordant.train.policy import POLICY_METRICS
+    from concordant.train.policy_log import POLICY_METRICS
 
     return NOTE + (
         "# Metrics\n\nWhat stands in a run's `metrics.jsonl`, one JSON object for each step.\n"

@@ -22,7 +22,7 @@ LAYERS = (
     {"store", "models"},
     {"mixture"},
     {"comparison", "sampler", "programme"},
-    {"conversation", "bradley_terry", "runs", "config"},
+    {"conversation", "bradley_terry", "runs", "config", "parting", "reply_signs"},
     {"errors"},
 )
 """Top first. A room imports from lower layers only, and from itself; rooms on one line never import each other."""

@@ -58,6 +58,19 @@ def replace_folder(temporary: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _save_folder(final: Path, save: Callable[[Path], None]) -> None:
+    """Let ``save`` write a folder, and put it in place whole."""
+    temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.new."))
+    try:
+        save(temporary)
+        temporary.chmod(0o755)
+        for file in temporary.rglob("*"):
+            file.chmod(0o755 if file.is_dir() else 0o644)
+        replace_folder(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def recover_folder(final: Path) -> None:
     """Undo a ``replace_folder`` that was killed between its two renames."""
     old = final.with_name(f".{final.name}.old")
@@ -165,17 +178,19 @@ class Run:
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(dict(metrics)) + "\n")
 
-    def replace_samples(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Put these rows into samples.jsonl as those of ``step``; doing it twice is doing it once."""
-        others = [row for row in self.samples() if row["step"] != step]
-        kept = [*others, *({"step": step, **row} for row in rows)]
+    def replace_samples(self, step: int, rows: Sequence[Mapping[str, Any]], kind: str = "trial") -> None:
+        """Put these rows into samples.jsonl as those of this step and kind; doing it twice is doing it once."""
+        others = [row for row in self.samples() if (row["step"], row["kind"]) != (step, kind)]
+        kept = [*others, *({"step": step, "kind": kind, **row} for row in rows)]
         write_whole(self.path / "samples.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
 
     def metrics(self) -> list[Json]:
         return list(read_jsonl(self.path / "metrics.jsonl"))
 
-    def samples(self) -> list[Json]:
-        return list(read_jsonl(self.path / "samples.jsonl"))
+    def samples(self, kind: str | None = None) -> list[Json]:
+        """The rows of samples.jsonl, all or those of one kind."""
+        rows = [{"kind": "trial", **row} for row in read_jsonl(self.path / "samples.jsonl")]
+        return [row for row in rows if kind in (None, row["kind"])]
 
     def rewind(self, step: int) -> None:
         """Drop what was logged after ``step``: a run that goes on from its checkpoint logs those steps again."""
@@ -187,15 +202,20 @@ class Run:
 
     def save_model(self, save: Callable[[Path], None]) -> None:
         """Let ``save`` write the finished model into a folder, and put that in place whole."""
-        temporary = Path(tempfile.mkdtemp(dir=self.path, prefix=".model.new."))
-        try:
-            save(temporary)
-            temporary.chmod(0o755)
-            for file in temporary.rglob("*"):
-                file.chmod(0o755 if file.is_dir() else 0o644)
-            replace_folder(temporary, self.model)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        _save_folder(self.model, save)
+
+    def keep_model(self, step: int, save: Callable[[Path], None]) -> None:
+        """Let ``save`` write the model as it stands after ``step``, for good, beside the finished one to come."""
+        self.kept.mkdir(exist_ok=True)
+        _save_folder(self.kept / str(step), save)
+
+    def kept_steps(self) -> list[int]:
+        """The steps whose models are kept, in order."""
+        return sorted(int(folder.name) for folder in self.kept.glob("[0-9]*"))
+
+    def drop_kept(self, step: int) -> None:
+        """Let go of a kept model."""
+        shutil.rmtree(self.kept / str(step), ignore_errors=True)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json: the run is complete, and its model stands in ``model/``. The checkpoint goes."""
@@ -216,7 +236,7 @@ class Run:
                 raise UserError(
                     f"{self.path} is being worked on by another process; wait for it, or stop it and try again"
                 ) from None
-            for leftover in self.path.glob(".model.new.*"):
+            for leftover in (*self.path.glob(".model.new.*"), *self.kept.glob(".*")):
                 shutil.rmtree(leftover, ignore_errors=True)
             yield
 
@@ -236,6 +256,11 @@ class Run:
     def model(self) -> Path:
         """Folder of the finished model."""
         return self.path / "model"
+
+    @property
+    def kept(self) -> Path:
+        """Folder of the models that were kept on the way, each under its step."""
+        return self.path / "kept"
 
     @property
     def checkpoint(self) -> Path:
