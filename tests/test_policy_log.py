@@ -9,6 +9,7 @@ from concordant.config import PolicyConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.generation import SampledReply
+from concordant.models.language_model import LanguageModel
 from concordant.runs import Run
 from concordant.train.judging import Judged
 from concordant.train.policy_log import POLICY_METRICS, log
@@ -16,6 +17,7 @@ from concordant.train.policy_prompts import Prompt
 from concordant.train.policy_state import Training
 from concordant.train.ppo_update import Batch
 from concordant.train.rollout import Pass, Rollout
+from toy_model import ToyModels
 
 CONFIG = PolicyConfig(prompts_per_update=2, replies_per_prompt=2, samples_every=2)
 
@@ -35,13 +37,12 @@ def logged(run: Run, training: Training, score: float, spread: float) -> None:
     log(run, training, judged, batch, {"score": score, "score_sd": spread, "seconds": 0.5}, CONFIG)
 
 
-def training() -> Training:
-    weight = torch.nn.Parameter(torch.zeros(1))
-    return Training(None, None, torch.optim.AdamW([weight]))  # type: ignore[arg-type]
+@pytest.fixture
+def state(toy: ToyModels) -> Training:
+    return Training(LanguageModel.load(toy.chat), None, torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))]))
 
 
-def test_updates_are_counted_and_every_other_one_shows_a_reply_to_each_prompt(run: Run) -> None:
-    state = training()
+def test_updates_are_counted_and_every_other_one_shows_a_reply_to_each_prompt(run: Run, state: Training) -> None:
     for score in (0.0, 1.0, 2.0, 3.0):
         logged(run, state, score, 1.0)
     rows = run.metrics()
@@ -62,8 +63,7 @@ def test_updates_are_counted_and_every_other_one_shows_a_reply_to_each_prompt(ru
     assert samples[1]["prompt"] == [["human", "two"]]
 
 
-def test_a_reward_that_never_differs_stops_the_run(run: Run) -> None:
-    state = training()
+def test_a_reward_that_never_differs_stops_the_run(run: Run, state: Training) -> None:
     logged(run, state, 0.25, 0.1)
     for _ in range(2):
         logged(run, state, 0.25, 0.0)
@@ -74,9 +74,8 @@ def test_a_reward_that_never_differs_stops_the_run(run: Run) -> None:
     assert len(run.metrics()) == 4
 
 
-def test_a_reward_that_differs_between_updates_is_none(run: Run) -> None:
+def test_a_reward_that_differs_between_updates_is_none(run: Run, state: Training) -> None:
     """With one reply an update there is no spread within one."""
-    state = training()
     for score in (0.0, 0.0, 1.0, 0.0, 0.0, 1.0):
         logged(run, state, score, 0.0)
     assert len(run.metrics()) == 6

@@ -65,9 +65,10 @@ def chosen_steps(roots: Sequence[float], step: float, most: int) -> list[int]:
 
 
 def _first_beyond(roots: Sequence[float], places: Sequence[int], step: float) -> list[int]:
-    kept, mark = [], step
+    kept, passed = [], 0
     for place in places:
-        if roots[place] >= mark:
+        marks = math.floor(roots[place] / step)
+        if marks > passed:
             kept.append(place)
-            mark = step * (math.floor(roots[place] / step) + 1)
+            passed = marks
     return kept
