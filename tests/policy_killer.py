@@ -13,6 +13,7 @@ import random
 import shutil
 import signal
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -92,6 +93,8 @@ def train(model: Path, folder: Path) -> None:
 
     Run.finish = finish_and_leave_the_last_state  # type: ignore[method-assign]
     run = Run.begin(folder, "policy", CONFIG.model_dump(mode="json"), {})
+    if run.finished:
+        return
     prompts = {Conversation().human(f"question {number}"): None for number in range(10)}
     judges = Judges(LetterModel(), LetterModel(-0.1))
     train_policy(run, LanguageModel.load(model), judges, prompts, CONFIG, lambda *_: None)
@@ -106,6 +109,8 @@ def in_a_process(work: Callable[[], None], moments: Moments) -> int:
             sys.setprofile(moments)
             work()
             status = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             sys.setprofile(None)
             os._exit(status)
@@ -113,6 +118,7 @@ def in_a_process(work: Callable[[], None], moments: Moments) -> int:
 
 
 def main(model: Path, out: Path, kills: int) -> None:
+    LanguageModel.load(model).with_lora(1, seed=0)  # so that no child has to import
     counts = out / "counts.json"
 
     def straight() -> None:

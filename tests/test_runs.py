@@ -238,6 +238,8 @@ def test_kept_models_stand_beside_the_finished_one(tmp_path: Path) -> None:
     run.drop_kept(10)
     assert [path.name for path in run.kept.iterdir()] == ["2"]
     assert (run.kept / "2/weights").read_text() == "w"
-    (run.kept / ".4.new.x").mkdir()  # a save that was killed
+    (run.kept / ".4.new.x").mkdir()  # saves that were killed
+    (run.path / ".samples.jsonl.x").write_text("half")
     with run.alone():
+        assert not (run.path / ".samples.jsonl.x").exists()
         assert [path.name for path in run.kept.iterdir()] == ["2"]

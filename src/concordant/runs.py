@@ -238,6 +238,9 @@ class Run:
                 ) from None
             for leftover in (*self.path.glob(".model.new.*"), *self.kept.glob(".*")):
                 shutil.rmtree(leftover, ignore_errors=True)
+            for name in ("config.json", "metrics.jsonl", "samples.jsonl", "result.json"):
+                for half in self.path.glob(f".{name}.*"):
+                    half.unlink(missing_ok=True)
             yield
 
     def _has_made_something(self) -> bool:

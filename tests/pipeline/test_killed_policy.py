@@ -56,7 +56,8 @@ def written(run: Run) -> dict[str, bytes]:
     """Every file of a run but those that tell seconds."""
     timed = ("metrics.jsonl", "result.json")
     files = [path for path in run.path.rglob("*") if path.is_file() and path.name not in timed]
-    return {str(path.relative_to(run.path)): path.read_bytes() for path in files}
+    # One that was killed after its result was written keeps its checkpoint; nobody reads it.
+    return {str(path.relative_to(run.path)): path.read_bytes() for path in files if path.parent != run.checkpoint}
 
 
 def timeless(rows: list[dict[str, object]]) -> list[dict[str, object]]:
