@@ -155,7 +155,7 @@ def _rise(rows: Sequence[Json], name: str) -> NDArray[np.float64]:
 
 def _moving(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means over WINDOW neighbours."""
-    return np.convolve(values, np.full(WINDOW, 1 / WINDOW), mode="valid")
+    return np.asarray(np.convolve(values, np.full(WINDOW, 1 / WINDOW), mode="valid"), dtype=np.float64)
 
 
 def _parting_title(rises: Sequence[NDArray[np.float64]], parting: Parting | None) -> str:
