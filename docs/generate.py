@@ -66,9 +66,8 @@ def _allowed(field: FieldInfo) -> str:
         for name, sign in BOUNDS.items()
         if hasattr(limit, name)
     ]
-    if get_origin(field.annotation) is Literal:
-        return ", ".join(get_args(field.annotation))
-    return ", ".join(limits) or (field.annotation.__name__ if isinstance(field.annotation, type) else "")
+    choices = ", ".join(map(str, get_args(field.annotation))) if get_origin(field.annotation) is Literal else ""
+    return ", ".join(limits) or choices or (field.annotation.__name__ if isinstance(field.annotation, type) else "")
 
 
 def commands_page() -> str:
@@ -135,7 +134,7 @@ def metrics_page() -> str:
     from concordant.evaluate.distance import DISTANCE_FIELDS
     from concordant.train.distill import DISTILL_METRICS
     from concordant.train.pm import PM_METRICS, PMP_METRICS
-    from concordant.train.policy import POLICY_METRICS
+    from concordant.train.policy_log import POLICY_METRICS
 
     return NOTE + (
         "# Metrics\n\nWhat stands in a run's `metrics.jsonl`, one JSON object for each step.\n"

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concordant.train.advantages import generalised_advantages, token_rewards, whiten
+from concordant.train.advantages import generalised_advantages, leave_one_out, token_rewards, whiten
 
 REWARDS, VALUES = torch.tensor([[1.0, 0.0, 2.0]]), torch.tensor([[0.5, 1.0, 1.5]])
 ALL = torch.ones(1, 3).bool()
@@ -82,3 +82,26 @@ def test_whitening() -> None:
 def test_equal_advantages_teach_nothing() -> None:
     assert whiten(torch.full((2, 2), 0.1), torch.ones(2, 2).bool()).abs().max() == 0
     assert whiten(torch.tensor([[4.0, 9.0]]), torch.tensor([[True, False]])).tolist() == [[0, 0]]
+
+
+def test_leave_one_out() -> None:
+    """Rewards 1 + 2 = 3, 0 and 6 of one prompt: the others' means are 3, 4.5 and 1.5. 5, −1 and 2 of another: ½, 3½, 2.
+
+    Every token of a reply has its reply's advantage; what stands in the padding counts for nothing.
+    """
+    rewards = torch.tensor([[1.0, 2.0], [0.0, 90.0], [2.0, 4.0], [5.0, 70.0], [-1.0, 0.0], [2.0, 0.0]])
+    mask = torch.tensor([[True, True], [True, False], [True, True], [True, False], [True, True], [True, True]])
+    found = leave_one_out(rewards, mask, 3)
+    assert found.tolist() == [[0, 0], [-4.5, 0], [4.5, 4.5], [4.5, 0], [-4.5, -4.5], [0, 0]]
+    assert leave_one_out(rewards, mask, 2).tolist() == [[3, 3], [-3, 0], [1, 1], [-1, 0], [-3, -3], [3, 3]]
+
+
+@given(st.lists(st.lists(st.floats(-5, 5), min_size=3, max_size=3), min_size=1, max_size=4), st.floats(-10, 10))
+def test_leave_one_out_looks_at_differences_within_a_prompt_alone(prompts: list[list[float]], shift: float) -> None:
+    """The advantages of a prompt's replies sum to 0, and a prompt on which all score higher teaches nothing by it."""
+    rewards = torch.tensor(prompts, dtype=torch.float64).view(-1, 1)
+    mask = torch.ones_like(rewards, dtype=torch.bool)
+    found = leave_one_out(rewards, mask, 3)
+    assert found.view(-1, 3).sum(dim=1).abs().max() < 1e-9
+    rewards[:3] += shift
+    torch.testing.assert_close(leave_one_out(rewards, mask, 3), found, atol=1e-9, rtol=0)

@@ -99,6 +99,7 @@ def test_a_rate_is_a_share_of_the_base_rate_unless_it_is_given(
         (PolicyConfig, "clip=1.5", r"clip is 1\.5: input should be less than 1"),
         (PolicyConfig, "kl_coef=inf", r"kl_coef is inf: input should be a finite number"),
         (PolicyConfig, "gamma=nan", r"gamma is nan: "),
+        (PolicyConfig, "advantage=median", r"advantage is 'median': input should be 'gae' or 'leave_one_out'"),
         (ProgrammeConfig, "policy.updates=many", r"policy\.updates is 'many': input should be a valid integer"),
         (ProgrammeConfig, "policy=3", r"policy is 3: "),
         (ProgrammeConfig, "policy.updates", r"override 'policy\.updates' has no '='; write key=value"),
@@ -147,3 +148,11 @@ def test_a_changed_config_is_checked_like_a_written_one() -> None:
         changed(config, {"learning_rate": -1})
     with pytest.raises(UserError, match="unknown key 'rate'"):
         changed(config, {"rate": 1})
+
+
+def test_a_reply_cannot_be_held_against_others_where_there_are_none() -> None:
+    alone = ["replies_per_prompt=1", "advantage=leave_one_out"]
+    with pytest.raises(UserError, match=r"^advantage is 'leave_one_out': it needs replies_per_prompt of 2 or more, wh"):
+        load_config(PolicyConfig, overrides=alone)
+    assert load_config(PolicyConfig, overrides=["advantage=leave_one_out"]).replies_per_prompt == 4
+    assert load_config(PolicyConfig, overrides=["replies_per_prompt=1"]).advantage == "gae"

@@ -16,6 +16,7 @@ from concordant.models.preference_model import PreferenceModel
 from concordant.pm_run import train_run
 from concordant.runs import Run
 from concordant.sampler import BatchScorer, BestOfK, Scorer, ScriptedSampler
+from concordant.train.judging import Judges
 from concordant.train.policy import train_policy
 from toy_lessons import LetterModel, good_over_bad, preference
 from toy_model import ToyModels, make_chat_model
@@ -140,8 +141,8 @@ def test_a_policy_learns_from_an_ensemble_of_other_tokenizers(
     ensemble = load_scorer(members[1:], "minimum", good_over_bad(10))
     config = PolicyConfig(updates=2, prompts_per_update=2, replies_per_prompt=2, max_new_tokens=6, lora_rank=2)
     run = Run.begin(tmp_path / "policy", "policy", config.model_dump(mode="json"), {})
-    prompts = [lesson.prompt for lesson in good_over_bad(12)]
-    result = train_policy(run, LanguageModel.load(toy.chat), ensemble, prompts, config, lambda *_: None)
+    prompts = {lesson.prompt: lesson.objective for lesson in good_over_bad(12)}
+    result = train_policy(run, LanguageModel.load(toy.chat), Judges(ensemble), prompts, config, lambda *_: None)
     assert result["updates"] == 2 and all(np.isfinite(row["score"]) for row in run.metrics())
 
 

@@ -75,3 +75,9 @@ def test_too_little_to_show_a_line() -> None:
         fit_frontier(rows([0.0, 1, 2], [0.0, 1, 2]))
     with pytest.raises(UserError, match=r"all 4 updates have the same divergence \(KL = 0\)"):
         fit_frontier(rows([0.0] * 4, [0.0, 1, 2, 3]))
+
+
+def test_a_test_models_scores_have_a_line_of_their_own() -> None:
+    both = [{**row, "test_score": 3 - 2 * row["kl"] ** 0.5} for row in rows([0.0, 1, 4, 9], [0.0, 1, 2, 3])]
+    assert fit_frontier(both, "test_score").slope == pytest.approx(-2.0)
+    assert fit_frontier(both).slope == pytest.approx(1.0)

@@ -22,7 +22,7 @@ LAYERS = (
     {"store", "models"},
     {"mixture", "live_board"},
     {"comparison", "sampler", "programme", "hhh_prompt", "board_fit"},
-    {"conversation", "bradley_terry", "vote_cells", "runs", "config"},
+    {"conversation", "bradley_terry", "vote_cells", "runs", "config", "parting", "reply_signs"},
     {"errors"},
 )
 """Top first. A room imports from lower layers only, and from itself; rooms on one line never import each other."""

@@ -12,7 +12,8 @@ from concordant.config import PolicyConfig
 from concordant.errors import UserError
 from concordant.models.generation import SampledReply
 from concordant.models.language_model import LanguageModel
-from concordant.train.ppo_update import Batch, Training, update
+from concordant.train.policy_state import Training
+from concordant.train.ppo_update import Batch, update
 from concordant.train.rollout import Rollout, forward_all
 from toy_model import ToyModels, same_weights
 
@@ -54,7 +55,8 @@ def batch_of(training: Training, drift: float = 0.0) -> Batch:
     noise = torch.Generator().manual_seed(0)
     advantages, returns = (torch.randn(rollout.loss_mask.shape, generator=noise) for _ in range(2))
     shift = drift * torch.randn(rollout.loss_mask.shape, generator=noise)
-    return Batch(rollout, type(old)(old.logprobs + shift, old.values, old.entropy), advantages, returns)
+    moved = type(old)(old.logprobs + shift, old.values, old.entropy)
+    return Batch(rollout, moved, torch.zeros(len(rollout.lengths)), advantages, returns)
 
 
 def config(**settings: Any) -> PolicyConfig:
@@ -109,6 +111,7 @@ def test_the_numbers_of_a_first_step(toy: ToyModels) -> None:
     metrics = update(training, batch, config())
     mask = batch.rollout.loss_mask
     assert metrics["policy_loss"] == pytest.approx(-batch.advantages[mask].mean().item(), abs=1e-6)
+    assert batch.returns is not None
     squares = (batch.old.values - batch.returns)[mask] ** 2
     assert metrics["value_loss"] == pytest.approx(0.5 * squares.mean().item(), rel=1e-5)
     assert (metrics["ratio_max"], metrics["clip_fraction"]) == (1.0, 0.0)
@@ -132,6 +135,7 @@ def test_while_the_critic_starts_the_policy_stands_still(toy: ToyModels) -> None
     head = copy.deepcopy(training.value_head)
     metrics = update(training, batch, config(warmup_updates=1, passes=2))
     assert same_weights(training.model.network, before)
+    assert batch.returns is not None and training.value_head is not None and head is not None
     assert not torch.equal(training.value_head.weight, head.weight)
     mean = batch.returns[batch.rollout.loss_mask].mean().item()
     assert training.value_head.bias.item() == pytest.approx(mean, abs=0.03)  # and two steps of 0.01 at most
@@ -163,8 +167,30 @@ def test_what_is_not_finite_never_reaches_the_weights(
     if what == "loss":
         batch.advantages[0, 0] = float("nan")
     else:
+        assert training.value_head is not None
         weight = training.value_head.weight
         weight.register_hook(lambda gradient: gradient * float("nan"))  # type: ignore[no-untyped-call]
     with pytest.raises(UserError, match=f"the {what} became nan at update 6; .* lower policy.learning_rate"):
         update(training, batch, config())
     assert same_weights(training.model.network, before)
+
+
+def test_without_a_critic_the_gradient_is_the_policys_alone(toy: ToyModels) -> None:
+    """The same as with a critic whose loss weighs nothing; nothing else is learned, and nothing warms up."""
+    with_critic, without = training_of(toy), training_of(toy)
+    batch = batch_of(with_critic, drift=0.3)
+    update(with_critic, batch, config(value_coef=0.0))
+    without.value_head = None
+    alone = Batch(batch.rollout, batch.old, batch.kl, batch.advantages, None)
+    metrics = update(without, alone, config(warmup_updates=9))
+    assert "value_loss" not in metrics and metrics["learning_rate"] > 0
+    for one, other in zip(gradients(without)[0], gradients(with_critic)[0], strict=False):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+
+
+def test_the_rate_of_an_update_is_that_of_its_schedule(toy: ToyModels) -> None:
+    training = training_of(toy)
+    training.step = 2
+    settings = config(prompts_per_update=4, replies_per_prompt=2, warmup_samples=48, learning_rate=1e-3)
+    assert update(training, batch_of(training), settings)["learning_rate"] == pytest.approx(5e-4)
+    assert training.optimizer.param_groups[0]["lr"] == pytest.approx(5e-4)

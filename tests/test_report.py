@@ -63,7 +63,16 @@ def hhh() -> Json:
 
 
 def full() -> Material:
-    trial = {"n": 32, "score": 0.2, "score_se": 0.1, "kl": 0.1, "tokens": 40.0, "finished": 0.4}
+    trial = {
+        "n": 32,
+        "score": 0.2,
+        "score_se": 0.1,
+        "test_score": 0.3,
+        "test_score_se": 0.1,
+        "kl": 0.1,
+        "tokens": 40.0,
+        "finished": 0.4,
+    }
     return Material(
         title="Iteration 1",
         generated="today",
@@ -72,7 +81,7 @@ def full() -> Material:
         hhh=hhh(),
         pm_metrics=[{"step": i, "comparisons": 16 * i, "loss": 0.7 - 0.002 * i} for i in range(1, 40)],
         policy={"before": trial, "after": trial | {"score": 1.2}},
-        policy_metrics=updates(),
+        policy_metrics=[{**row, "test_score": 0.5 * row["score"], "test_score_se": 0.1} for row in updates()],
         samples=[
             {"prompt": "Human: <b>hi</b>", "before": "old </p><script>alert(1)</script>", "after": "new & better"}
         ],
@@ -142,14 +151,16 @@ def test_every_figure_the_data_allows_is_on_one_page_with_its_files(whole: tuple
         "hhh-accuracy",
         "hhh-differences",
         "score-against-root-kl",
+        "train-and-test-score",
         "score-and-kl",
         "elo",
     }
     assert names == {f"{name}.{end}" for name in figures for end in ("svg", "csv")} | {"index.html", "report.json"}
     assert figures <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
-    assert words.count("The paper.") == 9
+    assert words.count("The paper.") == 10
     for what in (
+        "Mean score by the test PM",
         "fitted on 1,234 other comparisons agrees in 65.0",
         "ahead of it by 4.1 points (\u22122.0 to 10.0)",
         "Accuracy by objective",
@@ -189,7 +200,7 @@ def test_scripted_choices_are_announced_before_the_first_number(whole: tuple[Pag
 
 def test_with_nothing_at_hand_each_figure_says_what_is_missing(tmp_path: Path) -> None:
     _, words, index = written(Material("Empty", no_board="Nobody has met two models."), tmp_path)
-    assert words.count("of the paper") == 9
+    assert words.count("of the paper") == 10
     for why in (
         "evaluate pm RUN",
         "evaluate hhh RUN",

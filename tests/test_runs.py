@@ -154,7 +154,11 @@ def test_samples_of_a_step_are_replaced_by_those_logged_again(tmp_path: Path) ->
     run.replace_samples(0, [{"text": "before"}])
     run.replace_samples(1, [{"text": "a"}, {"text": "b"}])
     run.replace_samples(0, [{"text": "again"}])
-    assert sorted((row["step"], row["text"]) for row in run.samples()) == [(0, "again"), (1, "a"), (1, "b")]
+    run.replace_samples(1, [{"text": "of the update"}], kind="update")
+    run.replace_samples(1, [{"text": "c"}])
+    assert sorted((row["step"], row["text"]) for row in run.samples("trial")) == [(0, "again"), (1, "c")]
+    assert [row["text"] for row in run.samples("update")] == ["of the update"]
+    assert len(run.samples()) == 3
 
 
 def test_a_model_is_saved_whole_readable_by_all_and_never_half(tmp_path: Path) -> None:
@@ -213,3 +217,29 @@ def test_recovery_leaves_a_finished_replacement_alone(tmp_path: Path) -> None:
     folder(tmp_path / ".checkpoint.old", "old")
     recover_folder(final)
     assert (final / "weights").read_text() == "new"
+
+
+def test_kept_models_stand_beside_the_finished_one(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+    assert run.kept_steps() == []
+    for step in (10, 2):
+        run.keep_model(step, lambda folder: write_whole(folder / "weights", "w"))
+    assert run.kept_steps() == [2, 10]
+    assert (run.kept / "10/weights").read_text() == "w"
+
+    def fails(folder: Path) -> None:
+        write_whole(folder / "weights", "half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        run.keep_model(3, fails)
+    with pytest.raises(OSError, match="No space"):
+        run.keep_model(2, fails)
+    run.drop_kept(10)
+    assert [path.name for path in run.kept.iterdir()] == ["2"]
+    assert (run.kept / "2/weights").read_text() == "w"
+    (run.kept / ".4.new.x").mkdir()  # saves that were killed
+    (run.path / ".samples.jsonl.x").write_text("half")
+    with run.alone():
+        assert not (run.path / ".samples.jsonl.x").exists()
+        assert [path.name for path in run.kept.iterdir()] == ["2"]

@@ -134,6 +134,25 @@ def test_two_parts_and_a_policy_against_both(
     assert re.fullmatch(r"minimum of a@[0-9a-f]{12}, b@[0-9a-f]{12}", named)
     assert f"parents.pm was '{named}', now 'mean of a@" in refused(capsys, [*policy, "--pm", *members])
 
+    # One trains the policy, and the other one looks on.
+    policy[policy.index("--out") + 1] = str(tmp_path / "watched")
+    assert main([*policy, "--pm", members[0], "--test-pm", members[1], "--set", "keep_step=9", "--json"]) == 0
+    result = said(capsys)
+    assert result["parted"] is None and result["kept"] == []
+    assert result["after"].keys() >= {"score", "test_score", "test_score_se"}
+    assert re.fullmatch(r"b@[0-9a-f]{12}", Run.open(tmp_path / "watched").head["parents"]["test_pm"])
+    assert main([*policy, "--pm", members[0], "--test-pm", members[1], "--set", "keep_step=9"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].startswith("test   ")
+    for words, message in (
+        (["--pm", *members, "--test-pm", members[1]], f"--test-pm {members[1]} trains the policy (--pm)"),
+        (["--pm", members[0], "--set", "stop_when_parted=true"], "there is no test preference model; name one"),
+        (
+            ["--pm", members[0], "--set", "advantage=leave_one_out", "--set", "replies_per_prompt=1"],
+            "advantage is 'leave_one_out': it needs replies_per_prompt of 2 or more, which is 1",
+        ),
+    ):
+        assert message in refused(capsys, [*policy, *words, "--out", str(tmp_path / "never")])
+
 
 def test_an_interrupted_run_goes_on_with_the_same_command(
     data: Path, toy: ToyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from concordant.errors import UserError
 
@@ -198,7 +199,7 @@ class DistillConfig(RatedSection):
 
 
 class PolicyConfig(Section):
-    """``train policy``: PPO against a preference model (paper §4.1, B.1)."""
+    """``train policy``: PPO against a preference model (paper §4.1, §4.2, B.1)."""
 
     updates: int = Field(16, ge=1, description="Batches of fresh samples.")
     prompts_per_update: int = Field(8, ge=1, description="Prompts in one batch.")
@@ -207,31 +208,71 @@ class PolicyConfig(Section):
     max_prompt_tokens: int = Field(512, ge=16, description="Longer prompts lose whole turns from the left.")
     temperature: float = Field(1.0, gt=0, description="Divides policy and reference logits alike; no top-p (fn. 12).")
     kl_coef: float = Field(0.001, ge=0, description="λ_KL of the reward r_PM − λ·KL (§4.1).")
+    missing_end_penalty: float = Field(
+        0.0,
+        ge=0,
+        description="Taken off the score of a reply that ran into its limit; the paper has none, and 0 is off.",
+    )
     clip: float = Field(0.2, gt=0, lt=1, description="PPO's ε (B.1).")
     passes: int = Field(2, ge=1, description="Passes over each batch, K (B.1: 1, 2 or 4).")
     minibatches: int = Field(2, ge=1, description="Optimiser steps in one pass.")
-    gamma: float = Field(1.0, gt=0, le=1, description="Discount (B.1: 1).")
+    advantage: Literal["gae", "leave_one_out"] = Field(
+        "gae",
+        description="What a reply is held against: a value head's forecast (generalised advantage estimation), or the "
+        "mean reward of the other replies to its prompt, without a value head. Whitened either way.",
+    )
+    gamma: float = Field(1.0, gt=0, le=1, description="Discount (B.1: 1); of gae.")
     gae_lambda: float = Field(
         0.95, ge=0, le=1, description="λ of generalised advantage estimation; not stated in the paper."
     )
     value_coef: float = Field(0.1, ge=0, description="Weight of the value loss; not stated in the paper.")
-    learning_rate: float = Field(3e-4, gt=0, description="Of the LoRA weights.")
-    value_learning_rate: float = Field(1e-3, gt=0, description="Of the value head.")
+    learning_rate: float = Field(
+        3e-4,
+        gt=0,
+        description="Of the policy's weights: LoRA, or with lora_rank = 0 all of them, which want a far lower one.",
+    )
+    warmup_samples: int = Field(
+        0, ge=0, description="Sampled replies over which that rate rises linearly (robustness runs 25,000); 0: none."
+    )
+    halving_samples: int = Field(
+        0, ge=0, description="Sampled replies after which that rate halves, again and again (online 100,000); 0: never."
+    )
+    value_learning_rate: float = Field(1e-3, gt=0, description="Of the value head; it has no schedule.")
     warmup_updates: int = Field(
-        1, ge=0, description="Updates in which only the value head learns, to start the critic."
+        1, ge=0, description="Updates in which only the value head learns, to start the critic; of gae."
     )
     gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     lora_rank: int = Field(
         16,
-        ge=1,
-        description="Rank of the LoRA on all linear layers; the reference is the adapter switched off.",
+        ge=0,
+        description="Rank of the LoRA on all linear layers; the reference is the adapter switched off. 0 trains all "
+        "weights, beside a frozen copy as the reference: 20 bytes a weight in place of 4, without activations.",
     )
     row_tokens: int = Field(
         4096, ge=64, description="Most tokens in one forward pass: bounds memory, changes no gradient."
     )
     trial_prompts: int = Field(16, ge=0, description="Prompts held out to compare before and after; at most a quarter.")
+    samples_every: int = Field(
+        4, ge=0, description="Every so many updates, one reply to each prompt goes to samples.jsonl; 0: never."
+    )
+    stop_when_parted: bool = Field(
+        False, description="End the run once its train and test preference model have parted (needs a test PM)."
+    )
+    keep_step: float = Field(
+        0.0, ge=0, description="A snapshot stays in kept/ at every such step of √KL, such as 0.5; 0: none."
+    )
+    keep_most: int = Field(
+        12, ge=1, description="Most snapshots in kept/; where there would be more, the step doubles."
+    )
     checkpoint_seconds: float = Field(60.0, ge=0, description="Seconds between checkpoints.")
     seed: int = Field(0, ge=-(2**31), lt=2**31, description="Prompts, sampling and initial values of new weights.")
+
+    @field_validator("advantage")
+    @classmethod
+    def _others_to_leave_out(cls, value: str, known: Any) -> str:
+        if value == "leave_one_out" and known.data.get("replies_per_prompt", 2) < 2:
+            raise PydanticCustomError("replies", "it needs replies_per_prompt of 2 or more, which is 1")
+        return value
 
 
 class SamplingConfig(Section):

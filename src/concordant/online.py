@@ -45,6 +45,7 @@ from concordant.store.registry import (
     snapshot,
     snapshots,
 )
+from concordant.train.judging import Judges
 from concordant.train.policy import train_policy
 
 Json = dict[str, Any]
@@ -236,8 +237,8 @@ def _policy(iteration: Iteration, frozen: Json, pm: Json, watch: Watch) -> Json:
     if not run.finished:
         prompts = _prompts(_split(iteration, frozen)[0])
         base = LanguageModel.load(Path(_base(iteration).spec["folder"]))
-        scorer = PreferenceModel.load(iteration.programme.runs / pm["run"])
-        train_policy(run, base, scorer, prompts, config.policy, watch)
+        judges = Judges(PreferenceModel.load(iteration.programme.runs / pm["run"]))
+        train_policy(run, base, judges, prompts, config.policy, watch)
     _record(iteration, run)
     return {"run": run.name, "before": run.result["before"], "after": run.result["after"]}
 
@@ -264,9 +265,9 @@ def _split(iteration: Iteration, frozen: Json) -> tuple[list[Preference], list[P
     )
 
 
-def _prompts(lessons: list[Preference]) -> list[Conversation]:
-    """The distinct prompts, replies removed (paper B.1), in the order of the data set."""
-    return list(dict.fromkeys(preference.prompt for preference in lessons))
+def _prompts(lessons: list[Preference]) -> dict[Conversation, Objective | None]:
+    """The distinct prompts, replies removed (paper B.1), in the order of the data set, each with its objective."""
+    return {preference.prompt: preference.objective for preference in lessons}
 
 
 def _begin(iteration: Iteration, kind: str, config: Section, parents: dict[str, str]) -> Run:

@@ -188,17 +188,19 @@ class Run:
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(dict(metrics)) + "\n")
 
-    def replace_samples(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Put these rows into samples.jsonl as those of ``step``; doing it twice is doing it once."""
-        others = [row for row in self.samples() if row["step"] != step]
-        kept = [*others, *({"step": step, **row} for row in rows)]
+    def replace_samples(self, step: int, rows: Sequence[Mapping[str, Any]], kind: str = "trial") -> None:
+        """Put these rows into samples.jsonl as those of this step and kind; doing it twice is doing it once."""
+        others = [row for row in self.samples() if (row["step"], row["kind"]) != (step, kind)]
+        kept = [*others, *({"step": step, "kind": kind, **row} for row in rows)]
         write_whole(self.path / "samples.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
 
     def metrics(self) -> list[Json]:
         return list(read_jsonl(self.path / "metrics.jsonl"))
 
-    def samples(self) -> list[Json]:
-        return list(read_jsonl(self.path / "samples.jsonl"))
+    def samples(self, kind: str | None = None) -> list[Json]:
+        """The rows of samples.jsonl, all or those of one kind."""
+        rows = [{"kind": "trial", **row} for row in read_jsonl(self.path / "samples.jsonl")]
+        return [row for row in rows if kind in (None, row["kind"])]
 
     def rewind(self, step: int) -> None:
         """Drop what was logged after ``step``: a run that goes on from its checkpoint logs those steps again."""
@@ -212,6 +214,20 @@ class Run:
         """Let ``save`` write the finished model into a folder, and put that in place whole."""
         with whole_folder(self.model, ".model.new.") as temporary:
             save(temporary)
+
+    def keep_model(self, step: int, save: Callable[[Path], None]) -> None:
+        """Let ``save`` write the model as it stands after ``step``, for good, beside the finished one to come."""
+        self.kept.mkdir(exist_ok=True)
+        with whole_folder(self.kept / str(step), ".new.") as temporary:
+            save(temporary)
+
+    def kept_steps(self) -> list[int]:
+        """The steps whose models are kept, in order."""
+        return sorted(int(folder.name) for folder in self.kept.glob("[0-9]*"))
+
+    def drop_kept(self, step: int) -> None:
+        """Let go of a kept model."""
+        shutil.rmtree(self.kept / str(step), ignore_errors=True)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json: the run is complete, and its model stands in ``model/``. The checkpoint goes."""
@@ -232,8 +248,11 @@ class Run:
                 raise UserError(
                     f"{self.path} is being worked on by another process; wait for it, or stop it and try again"
                 ) from None
-            for leftover in (*self.path.glob(".model.new.*"), *self.kept.glob(".new.*")):
+            for leftover in (*self.path.glob(".model.new.*"), *self.kept.glob(".*")):
                 shutil.rmtree(leftover, ignore_errors=True)
+            for name in ("config.json", "metrics.jsonl", "samples.jsonl", "result.json"):
+                for half in self.path.glob(f".{name}.*"):
+                    half.unlink(missing_ok=True)
             yield
 
     def _has_made_something(self) -> bool:
@@ -255,7 +274,7 @@ class Run:
 
     @property
     def kept(self) -> Path:
-        """Folder of copies of the model from on the way, each the folder of a run of its own."""
+        """Folder of what was kept on the way: a preference model's run as it stood, a policy's model, by its step."""
         return self.path / KEPT
 
     @property

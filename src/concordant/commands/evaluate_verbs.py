@@ -154,7 +154,8 @@ def evaluate_tension_(args: argparse.Namespace) -> Outcome:
 def evaluate_frontier_(args: argparse.Namespace) -> Outcome:
     from concordant.commands.evaluate_text import frontier_text
     from concordant.evaluate.frontier import fit_frontier
-    from concordant.evaluate.policy_figures import frontier_figure
+    from concordant.evaluate.policy_figures import frontier_figure, parting_figure
+    from concordant.parting import find_parting
     from concordant.runs import Run
 
     run = Run.open(args.policy_run)
@@ -162,8 +163,14 @@ def evaluate_frontier_(args: argparse.Namespace) -> Outcome:
         raise UserError(f"{args.policy_run} is no policy run; give the folder that 'concordant train policy' printed")
     rows = run.metrics()
     result = fit_frontier(rows).json()
-    figure = frontier_figure(rows)
-    return outcome_with(frontier_text(figure), result, write_figures([figure], args.out))
+    figures = [frontier_figure(rows)]
+    if any(row.get("test_score") is not None for row in rows):
+        parting = find_parting(rows)
+        result["test"] = fit_frontier(rows, "test_score").json()
+        result["parted"] = None if parting is None else parting.json()
+        figures.append(parting_figure(rows))
+    text = "\n\n".join(frontier_text(figure) for figure in figures)
+    return outcome_with(text, result, write_figures(figures, args.out))
 
 
 def _measure(args: argparse.Namespace) -> dict[str, Any]:

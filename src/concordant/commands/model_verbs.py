@@ -84,13 +84,15 @@ def _sampler(args: argparse.Namespace) -> "Sampler":
     """The writer that ``RUN`` names: a policy run, a folder, or a base model."""
     from concordant.models.base_models import cache_folder, fetch
     from concordant.models.generation import ModelSampler, SamplingLimits
-    from concordant.models.language_model import LanguageModel, adapter_base
+    from concordant.models.language_model import LanguageModel, adapter_base, is_whole_policy
 
     limits = SamplingLimits(args.max_new_tokens, args.temperature)
     path = Path(args.model)
     adapter = next((folder for folder in (path / "model", path) if (folder / "adapter_config.json").exists()), None)
     if adapter is not None:
         return ModelSampler(LanguageModel.load(adapter_base(adapter), adapter), limits)
+    if is_whole_policy(path / "model"):
+        return ModelSampler(LanguageModel.load(path / "model"), limits)
     if path.is_dir() and not (path / "config.json").exists():
         raise UserError(
             f"{path} holds neither a finished policy run nor a model; give a run's folder or a model's name"

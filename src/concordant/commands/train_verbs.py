@@ -51,6 +51,14 @@ def add(verbs: Verbs) -> None:
         help="how the scores of several become one, after each model's mean on --data is subtracted (default: mean)",
     )
     policy.add_argument(
+        "--test-pm",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="a preference model that scores the same replies and teaches nothing, best one that learned from other "
+        "comparisons; several: the mean of their scores",
+    )
+    policy.add_argument(
         "--model", default="smollm2-135m", metavar="M", help="first policy: short name, hub id, or folder"
     )
     _add_run(policy, "updates=40")
@@ -154,30 +162,58 @@ def policy_(args: argparse.Namespace) -> Outcome:
     from concordant.models.ensemble import load_scorer
     from concordant.models.language_model import LanguageModel
     from concordant.runs import Run
+    from concordant.train.judging import Judges
     from concordant.train.policy import train_policy
 
     config = load_config(PolicyConfig, args.config, args.overrides)
     data = select(args, config.seed)
-    prompts = list(dict.fromkeys(preference.prompt for preference in data.lessons))
-    pm = load_scorer(args.pm, args.combine, data.lessons)
+    prompts = {preference.prompt: preference.objective for preference in data.lessons}
+    test = args.test_pm and load_scorer(_apart(args), "mean", data.lessons)
+    judges = Judges(load_scorer(args.pm, args.combine, data.lessons), test)
     folder = fetch(args.model, cache_folder(), say=_say)
-    parents = {**data.record, "base": args.model, "pm": _pm_names(args)}
+    parents = {**data.record, "base": args.model, "pm": _pm_names(args.pm, args.combine)}
+    if args.test_pm:
+        parents["test_pm"] = _pm_names(args.test_pm, "mean")
     run = Run.begin(args.out, "policy", config.model_dump(mode="json"), parents)
     if not run.finished:
         with progress("training") as watch:
-            train_policy(run, LanguageModel.load(folder), pm, prompts, config, watch)
-    before, after = run.result["before"], run.result["after"]
-    lines = [f"{run.result['updates']} updates in {run.result['seconds']:.0f} s"]
+            train_policy(run, LanguageModel.load(folder), judges, prompts, config, watch)
+    return Outcome("\n".join([*_policy_lines(run.result), str(run.path)]), {"run": str(run.path), **run.result})
+
+
+def _policy_lines(result: dict[str, Any]) -> list[str]:
+    before, after = result["before"], result["after"]
+    lines = [f"{result['updates']} updates in {result['seconds']:.0f} s"]
     if before:
         lines.append(f"score  {before['score']:+.3f} → {after['score']:+.3f} (± {after['score_se']:.3f})")
+        if "test_score" in after:
+            test = f"test   {before['test_score']:+.3f} → {after['test_score']:+.3f} (± {after['test_score_se']:.3f})"
+            lines.append(test)
         lines.append(f"KL     {before['kl']:.2f} → {after['kl']:.2f} nats per reply")
-    return Outcome("\n".join([*lines, str(run.path)]), {"run": str(run.path), **run.result})
+    parted = result.get("parted")
+    if parted:
+        lines.append(
+            f"the two preference models part at update {parted['update']} (√KL {parted['root_kl']:.2f}): the test "
+            f"score has fallen by {parted['fall']:.2f} ± {parted['error']:.2f} since"
+        )
+    return lines
 
 
-def _pm_names(args: argparse.Namespace) -> str:
+def _apart(args: argparse.Namespace) -> list[Path]:
+    """The test PMs, none of which trains the policy."""
+    training = {path.resolve() for path in args.pm}
+    for path in args.test_pm:
+        if path.resolve() in training:
+            raise UserError(
+                f"--test-pm {path} trains the policy (--pm); it can show nothing about itself, name another"
+            )
+    return list(args.test_pm)
+
+
+def _pm_names(paths: list[Path], combine: str) -> str:
     """Names and contents of the preference models: another one of the same name is another parent."""
-    names = ", ".join(f"{path.resolve().name}@{_digest(_weights(path))}" for path in args.pm)
-    return names if len(args.pm) == 1 else f"{args.combine} of {names}"
+    names = ", ".join(f"{path.resolve().name}@{_digest(_weights(path))}" for path in paths)
+    return names if len(paths) == 1 else f"{combine} of {names}"
 
 
 def _weights(folder: Path) -> Path:

@@ -1,7 +1,8 @@
 """Reward against √KL: is the score still linear in the square root of the divergence (paper §4.3, Fig. 4, 13)?
 
 The paper reports the law and no slope. Here a line is fitted to the early updates only, and the later ones are compared
-with its continuation, so that the claim can fail. Left out: several policy sizes, train against test PM.
+with its continuation, so that the claim can fail. The same line is fitted to a test PM's scores where a run has them
+(Fig. 13). Left out: several policy sizes.
 """
 
 import math
@@ -72,21 +73,22 @@ class Frontier:
         }
 
 
-def fit_frontier(rows: Sequence[Json]) -> Frontier:
+def fit_frontier(rows: Sequence[Json], name: str = "score") -> Frontier:
     """Fit the line to a policy run's metrics.
 
     Args:
-        rows: of metrics.jsonl, each with ``score`` (mean of the update's replies) and ``kl`` (signed mean over replies
-            of the summed log-ratio, nats per reply).
+        rows: of metrics.jsonl, each with the score and ``kl`` (signed mean over replies of the summed log-ratio, nats
+            per reply).
+        name: which score: ``score``, of the PM that trains the policy, or ``test_score``.
 
     Raises:
         UserError: fewer than four updates, or all of them at one divergence.
     """
-    rows = [row for row in rows if row.get("score") is not None and row.get("kl") is not None]
+    rows = [row for row in rows if row.get(name) is not None and row.get("kl") is not None]
     if len(rows) < FEWEST_POINTS:
         raise UserError(f"{len(rows)} policy updates cannot show a line; at least {FEWEST_POINTS} are needed")
     kl = np.array([float(row["kl"]) for row in rows])
-    score = np.array([float(row["score"]) for row in rows])
+    score = np.array([float(row[name]) for row in rows])
     root = np.sqrt(np.maximum(kl, 0.0))
     if np.ptp(root) == 0:
         raise UserError(f"all {len(rows)} updates have the same divergence (KL = {root[0] ** 2:g}); train for longer")

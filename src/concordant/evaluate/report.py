@@ -19,7 +19,7 @@ from concordant.evaluate.board_figures import board_figure
 from concordant.evaluate.figures import Figure, Missing
 from concordant.evaluate.hhh_figures import category_figure, difference_figure
 from concordant.evaluate.pm_figures import by_threshold_figure, by_turn_figure, calibration_figure, learning_figure
-from concordant.evaluate.policy_figures import climb_figure, frontier_figure
+from concordant.evaluate.policy_figures import climb_figure, frontier_figure, parting_figure
 from concordant.evaluate.report_summary import clock, notice, tiles, trial_of
 from concordant.runs import Json, recover_folder, replace_folder, write_whole
 
@@ -103,6 +103,7 @@ def draw_figures(material: Material) -> list[Figure | Missing]:
         difference_figure(material.hhh),
         learning_figure(material.pm_metrics),
         frontier_figure(material.policy_metrics),
+        parting_figure(material.policy_metrics),
         climb_figure(material.policy_metrics),
         board_figure(material.board, material.no_board),
     ]

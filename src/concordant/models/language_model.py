@@ -4,6 +4,7 @@ Dropout is off always, in training too: a ratio of two passes over the same toke
 step. What this file leaves out: sampling (``generation.py``) and losses (``train/``).
 """
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from concordant.models.shared_rows import RowBatch, SharedRow
 from concordant.runs import read_json
 
 _LOGIT_ROWS = 1024
+_POLICY_KEY = "concordant_policy"
+"""Stands in the config.json of every whole policy that was trained here, and of nothing else."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,31 @@ class LanguageModel:
     """A network of transformers' causal LM kind (or peft's wrapper of one) and what renders text for it.
 
     Shape letters: B rows, T tokens, N reply tokens, D hidden size, V vocabulary.
+
+    Attributes:
+        network: the network.
+        tokenizer: its tokenizer.
+        format: renders conversations.
+        frozen: where all weights are trained, the network as it was before.
     """
 
     network: Any
     tokenizer: Any
     format: ChatFormat
+    frozen: Any = None
 
     @classmethod
     def load(cls, folder: Path, adapter: Path | None = None, device: torch.device | str = "cpu") -> "LanguageModel":
-        """A model from its folder, with a LoRA adapter merged into it where one is given.
+        """A model from its folder, with a LoRA adapter merged into it where one is given; a policy all of whose weights
+        were trained may stand in the adapter's place, and is loaded instead.
 
         Raises:
             UserError: a folder holds no causal LM, or no adapter, that can be loaded.
         """
         from transformers import AutoModelForCausalLM
 
+        if adapter is not None and is_whole_policy(adapter):
+            folder, adapter = adapter, None
         network, tokenizer = read_folder(folder, AutoModelForCausalLM, "a causal language model")
         if adapter is not None:
             network = _with_adapter(network, adapter)
@@ -55,6 +68,21 @@ class LanguageModel:
         """The same trunk with a fresh trainable LoRA of this rank on every linear layer (α = 2r); it starts at zero."""
         network = attach_lora(self.network, rank, seed)
         return LanguageModel(network, self.tokenizer, self.format)
+
+    def with_all_weights(self) -> "LanguageModel":
+        """The same network with all weights to be trained, beside a frozen copy of it: 4 bytes more for each weight."""
+        frozen = copy.deepcopy(self.network)
+        self.network.requires_grad_(True)
+        return LanguageModel(self.network, self.tokenizer, self.format, frozen)
+
+    def save_trained(self, folder: Path) -> None:
+        """Write what training changed: the LoRA's folder, or the whole model's where all weights were trained."""
+        if self.frozen is None:
+            self.save_adapter(folder)
+            return
+        setattr(self.network.config, _POLICY_KEY, True)
+        self.network.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     def save_adapter(self, folder: Path) -> None:
         """Write the LoRA's folder (not whole: the caller moves it into place)."""
@@ -87,10 +115,13 @@ class LanguageModel:
         return self.format.fit(conversation, min(max_tokens, context(self.causal) - reply_tokens))
 
     @contextmanager
-    def reference(self) -> Iterator[None]:
-        """Within it the model is what it was before training: the adapter is off. No second copy is held."""
+    def reference(self) -> Iterator["LanguageModel"]:
+        """Yields what the model was before training: itself with the adapter off, or the frozen copy."""
+        if self.frozen is not None:
+            yield LanguageModel(self.frozen, self.tokenizer, self.format)
+            return
         with self.network.disable_adapter():
-            yield
+            yield self
 
     def hidden(self, batch: RowBatch) -> Float[Tensor, "B T D"]:
         """Last hidden states of packed rows."""
@@ -146,6 +177,12 @@ def read_folder(folder: Path, kind: Any, what: str, **settings: Any) -> tuple[An
         raise UserError(f"{folder} cannot be loaded as {what} ({reason}); fetch or make it again") from None
     _check_attention(folder, network)
     return network, tokenizer
+
+
+def is_whole_policy(folder: Path) -> bool:
+    """Whether a run of ``train policy`` wrote a whole model here and not an adapter."""
+    config = folder / "config.json"
+    return config.exists() and _POLICY_KEY in read_json(config)
 
 
 def _check_attention(folder: Path, network: Any) -> None:

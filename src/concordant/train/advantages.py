@@ -1,4 +1,4 @@
-"""From scores to advantages, as pure functions of tensors (paper eq. 4.1; Schulman et al. 2016).
+"""From scores to advantages, as pure functions of tensors (paper eq. 4.1; Schulman et al. 2016; Kool et al. 2019).
 
 Notation: R replies, L tokens of the longest. A reply's tokens come first in its row and its padding after them;
 padding contributes nothing to any sum here.
@@ -48,6 +48,24 @@ def generalised_advantages(
         following_value = values[:, step]
         advantages[:, step] = following
     return advantages, (advantages + values) * loss_mask
+
+
+def leave_one_out(
+    rewards: Float[Tensor, "R L"], loss_mask: Bool[Tensor, "R L"], replies_per_prompt: int
+) -> Float[Tensor, "R L"]:
+    """(R, L) the advantage of every token of a reply is its whole reward less the mean of the other replies'.
+
+    A reply counts as one action, and the K − 1 others to its prompt as the baseline: it needs no critic, and is
+    unbiased because no reply stands in its own baseline.
+
+    Args:
+        rewards: of each token; replies to one prompt together.
+        loss_mask: the tokens of replies.
+        replies_per_prompt: K, at least 2.
+    """
+    whole = (rewards * loss_mask).sum(dim=1).view(-1, replies_per_prompt)
+    others = (whole.sum(dim=1, keepdim=True) - whole) / (replies_per_prompt - 1)
+    return (whole - others).view(-1, 1) * loss_mask
 
 
 def whiten(values: Float[Tensor, "R L"], loss_mask: Bool[Tensor, "R L"]) -> Float[Tensor, "R L"]:

@@ -1,6 +1,7 @@
-"""The trial of a policy: replies to held-out prompts, before and after training, with the same random numbers.
+"""Replies as rows of samples.jsonl: those of the trial, and a few of the updates.
 
-Its openings are never trained on, so it shows what the policy learned and not what it remembers.
+The trial is replies to held-out prompts, before and after training, with the same random numbers. Its openings are
+never trained on, so it shows what the policy learned and not what it remembers.
 """
 
 from collections.abc import Sequence
@@ -10,50 +11,45 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from concordant.conversation import Conversation
 from concordant.models.language_model import LanguageModel
+from concordant.train.judging import Judged, mean_and_error
 from concordant.train.losses import divergence
 from concordant.train.rollout import Rollout, forward_all
 
 
-def mean_and_error(scores: Float[Tensor, " R"], replies_per_prompt: int) -> tuple[float, float]:
-    """(mean, its standard error) of scores that come prompt by prompt.
-
-    The error is over prompts, not replies: replies to one prompt share most of what makes their score. With a single
-    prompt it is 0, because nothing can be said.
-    """
-    means = scores.view(-1, replies_per_prompt).mean(dim=1)
-    error = means.std().item() / len(means) ** 0.5 if len(means) > 1 else 0.0
-    return scores.mean().item(), error
-
-
 def trial_rows(
-    model: LanguageModel,
-    prompts: Sequence[Conversation],
-    rollout: Rollout,
-    scores: Float[Tensor, " R"],
-    temperature: float,
-    row_tokens: int,
+    model: LanguageModel, judged: Judged, rollout: Rollout, temperature: float, row_tokens: int
 ) -> list[dict[str, Any]]:
-    """One row for samples.jsonl for each reply of a trial: texts, score, KL against the reference, length."""
+    """One row for each reply of a trial, with its place among the trial's prompts."""
     now = forward_all(model, None, rollout, temperature, row_tokens)
-    with model.reference():
-        reference = forward_all(model, None, rollout, temperature, row_tokens)
-    kl = divergence(now.logprobs, reference.logprobs, rollout.loss_mask).k1
+    with model.reference() as reference:
+        before = forward_all(reference, None, rollout, temperature, row_tokens)
+    kl = divergence(now.logprobs, before.logprobs, rollout.loss_mask).k1
     owners = [place for place, row in enumerate(rollout.rows) for _ in row.replies]
-    replies = [tokens for row in rollout.rows for tokens in row.replies]
-    return [
+    rows = reply_rows(judged, rollout, kl)
+    return [{"trial": place, **row} for place, row in zip(owners, rows, strict=True)]
+
+
+def reply_rows(judged: Judged, rollout: Rollout, kl: Float[Tensor, " R"]) -> list[dict[str, Any]]:
+    """One row for each reply: texts, scores, KL against the reference, length."""
+    owners = [prompt for prompt, group in zip(judged.prompts, judged.replies, strict=True) for _ in group]
+    texts = [text for group in judged.replies for text in group]
+    rows: list[dict[str, Any]] = [
         {
-            "trial": place,
-            "prompt": [[turn.speaker, turn.text] for turn in prompts[place].turns],
-            "reply": model.format.text(tokens),
-            "score": scores[reply].item(),
+            "prompt": [[turn.speaker, turn.text] for turn in prompt.conversation.turns],
+            "objective": prompt.objective,
+            "reply": text,
+            "score": judged.scores[reply].item(),
             "kl": kl[reply].item(),
-            "tokens": len(tokens),
+            "tokens": int(rollout.lengths[reply].item()),
             "finished": bool(rollout.finished[reply]),
         }
-        for reply, (place, tokens) in enumerate(zip(owners, replies, strict=True))
+        for reply, (prompt, text) in enumerate(zip(owners, texts, strict=True))
     ]
+    if judged.test_scores is not None:
+        for row, value in zip(rows, judged.test_scores.tolist(), strict=True):
+            row["test_score"] = value
+    return rows
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | int]:
@@ -61,6 +57,9 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | int]:
     if not rows:
         return {}
     replies = len(rows) // len({row["trial"] for row in rows})
-    mean, error = mean_and_error(torch.tensor([row["score"] for row in rows]), replies)
-    means = {name: sum(row[name] for row in rows) / len(rows) for name in ("kl", "tokens", "finished")}
-    return {"n": len(rows), "score": mean, "score_se": error, **means}
+    result: dict[str, float | int] = {"n": len(rows)}
+    for name in ("score", "test_score"):
+        if name in rows[0]:
+            scores = torch.tensor([row[name] for row in rows])
+            result[name], result[f"{name}_se"] = mean_and_error(scores, replies)
+    return result | {name: sum(row[name] for row in rows) / len(rows) for name in ("kl", "tokens", "finished")}
