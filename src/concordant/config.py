@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from concordant.errors import UserError
@@ -180,7 +180,7 @@ class PolicyConfig(Section):
 
     @field_validator("advantage")
     @classmethod
-    def _others_to_leave_out(cls, value: str, known: ValidationInfo) -> str:
+    def _others_to_leave_out(cls, value: str, known: Any) -> str:
         if value == "leave_one_out" and known.data.get("replies_per_prompt", 2) < 2:
             raise PydanticCustomError("replies", "it needs replies_per_prompt of 2 or more, which is 1")
         return value
