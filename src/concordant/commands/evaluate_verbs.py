@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from concordant.commands.best_of_verb import add_best_of
 from concordant.commands.outcome import Outcome, Verbs, add_json
 from concordant.errors import UserError
 
@@ -50,6 +51,7 @@ def add(verbs: Verbs) -> None:
     frontier.add_argument("policy_run", type=Path, metavar="RUN", help="a policy run's folder")
     _add_out(frontier)
     frontier.set_defaults(run=evaluate_frontier_)
+    add_best_of(evaluate)
 
 
 def _add_pm(parser: argparse.ArgumentParser, run: object) -> None:

@@ -6,12 +6,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from concordant.commands.data_selection import Selection, add_data, add_test, select
+from concordant.commands.data_selection import Selection, add_data, add_test, data_file, select
 from concordant.commands.outcome import SILENCE, Outcome, Verbs, add_json, add_overrides
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
     from concordant.config import PreferenceModelConfig
+    from concordant.conversation import Conversation
 
 
 def add(verbs: Verbs) -> None:
@@ -33,7 +34,15 @@ def add(verbs: Verbs) -> None:
     pm.set_defaults(run=pm_)
 
     policy = train.add_parser("policy", help="PPO against a preference model")
-    add_data(policy, "comparisons or conversations whose prompts are answered")
+    add_data(policy, "comparisons whose prompts are answered", required=False)
+    policy.add_argument(
+        "--prompts",
+        type=data_file,
+        nargs="+",
+        metavar="FILE",
+        help="prompts that are answered instead, as 'concordant prompts' writes them; several preference models still "
+        "need --data, on which their scores are made comparable",
+    )
     policy.add_argument(
         "--pm", type=Path, nargs="+", required=True, metavar="RUN", help="the preference model's run; several: ensemble"
     )
@@ -147,11 +156,11 @@ def policy_(args: argparse.Namespace) -> Outcome:
     from concordant.train.policy import train_policy
 
     config = load_config(PolicyConfig, args.config, args.overrides)
-    data = select(args, config.seed)
-    prompts = list(dict.fromkeys(preference.prompt for preference in data.lessons))
+    data = select(args, config.seed) if args.data else Selection([], [], {}, {})
+    prompts, record = _prompts(args, data)
     pm = load_scorer(args.pm, args.combine, data.lessons)
     folder = fetch(args.model, cache_folder(), say=_say)
-    parents = {**data.record, "base": args.model, "pm": _pm_names(args)}
+    parents = {**record, "base": args.model, "pm": _pm_names(args)}
     run = Run.begin(args.out, "policy", config.model_dump(mode="json"), parents)
     if not run.finished:
         with progress("training") as watch:
@@ -162,6 +171,19 @@ def policy_(args: argparse.Namespace) -> Outcome:
         lines.append(f"score  {before['score']:+.3f} → {after['score']:+.3f} (± {after['score_se']:.3f})")
         lines.append(f"KL     {before['kl']:.2f} → {after['kl']:.2f} nats per reply")
     return Outcome("\n".join([*lines, str(run.path)]), {"run": str(run.path), **run.result})
+
+
+def _prompts(args: argparse.Namespace, data: Selection) -> "tuple[list[Conversation], dict[str, str]]":
+    """(what is answered, what goes into the run's parents): the prompts of --prompts, else those of --data."""
+    if not args.prompts:
+        if not args.data:
+            raise UserError("a policy needs prompts to answer; give --prompts FILE, or comparisons with --data FILE")
+        return list(dict.fromkeys(preference.prompt for preference in data.lessons)), data.record
+    from concordant.commands.prompt_sources import named_files, prompts_in
+
+    found, _ = prompts_in(args.prompts)
+    record = {**data.record, "prompts": named_files(args.prompts)}
+    return list(dict.fromkeys(prompt.conversation for prompt in found)), record
 
 
 def _pm_names(args: argparse.Namespace) -> str:

@@ -37,6 +37,7 @@ from concordant.train.advantages import generalised_advantages, token_rewards, w
 from concordant.train.losses import divergence
 from concordant.train.ppo_update import Batch, Training, update
 from concordant.train.rollout import Rollout, forward_all
+from concordant.train.start_check import refuse_unsound
 from concordant.train.trial import mean_and_error, summary, trial_rows
 
 _LONGER = 2
@@ -88,12 +89,13 @@ def train_policy(
         same random numbers, before and after.
 
     Raises:
-        UserError: no prompt fits, or a score is not finite.
+        UserError: no prompt fits, a check of the models fails before the first update, or a score is not finite.
     """
     trial, lessons = _split(base, pm, prompts, config)
     with run.alone():
         training = _begin(run, base, config)
         if training.step == 0:
+            refuse_unsound(training.model, pm, config)
             _try_out(run, training, pm, trial, config)
         watch(training.step, config.updates, "")
         while training.step < config.updates:
