@@ -126,6 +126,8 @@ def _cell(text: str) -> str:
 def metrics_page() -> str:
     """Every number that a training run logs."""
     from concordant.evaluate.accuracy import PM_FIELDS
+    from concordant.evaluate.best_of_run import BEST_OF_METRICS
+    from concordant.prompt_writing import WRITING_METRICS
     from concordant.train.pm import PM_METRICS, PMP_METRICS
     from concordant.train.policy import POLICY_METRICS
 
@@ -134,6 +136,8 @@ def metrics_page() -> str:
         + _metrics("train pmp, and train pm with lm_coef > 0", PMP_METRICS)
         + _metrics("train pm", PM_METRICS)
         + _metrics("train policy", POLICY_METRICS)
+        + _metrics("prompts write", WRITING_METRICS)
+        + _metrics("evaluate best-of", BEST_OF_METRICS)
         + _metrics(
             "evaluate pm",
             PM_FIELDS,

@@ -8,7 +8,7 @@ import pytest
 
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.evaluate.best_of_run import BestOfPlan, sample_and_score
+from concordant.evaluate.best_of_run import BEST_OF_METRICS, BestOfPlan, sample_and_score
 from concordant.runs import Run
 from concordant.sampler import OnText, Reply, ScriptedSampler
 from toy_lessons import LetterModel
@@ -48,6 +48,7 @@ def test_rows_and_result(tmp_path: Path) -> None:
     )
     rows = run.metrics()
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6, 7]
+    assert all(row.keys() == BEST_OF_METRICS.keys() for row in rows)
     assert rows[0]["prompt"] == [["human", "question 0"]]
     assert rows[0]["score"] == [len(text) for text in rows[0]["replies"]]
     assert seen == [(0, 7), (2, 7), (4, 7), (6, 7), (7, 7)]

@@ -10,7 +10,7 @@ import pytest
 from concordant.comparison import Objective
 from concordant.conversation import Conversation, Speaker
 from concordant.errors import UserError
-from concordant.prompt_writing import WritingPlan, cleaned, few_shot, good_examples, write_all
+from concordant.prompt_writing import WRITING_METRICS, WritingPlan, cleaned, few_shot, good_examples, write_all
 from concordant.prompts import Origin, Prompt
 from concordant.runs import Run
 from concordant.sampler import OnText, Reply
@@ -84,6 +84,7 @@ def test_a_stopped_run_goes_on_and_counts_the_same(tmp_path: Path) -> None:
     examples = {Objective.HELPFUL: EXAMPLES, Objective.HARMLESS: EXAMPLES}
     straight = Run.begin(tmp_path / "straight", "prompts", {}, {})
     kept, dropped = write_all(straight, Writer(), examples, PLAN, lambda *_: None)
+    assert all(row.keys() == WRITING_METRICS.keys() for row in straight.metrics())
     assert len(kept) + sum(dropped.values()) == 140 and len(kept) > 10
     assert {prompt.origin for prompt in kept} == {Origin.MODEL}
     assert {prompt.objective for prompt in kept} == set(Objective)

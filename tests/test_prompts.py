@@ -137,7 +137,7 @@ def test_too_few_say_what_there_is_and_the_most() -> None:
     with pytest.raises(
         UserError,
         match="20 prompts with these shares cannot be drawn from 5 harmless by people, 30 helpful by people; "
-        "the most that they allow is 10",
+        "the most that they allow is 11",
     ):
         blend(stock(30, 5, 0, 0), Shares(harmless=0.5), 20, seed=0)
     with pytest.raises(UserError, match=r"the model share is 1.5; it must lie between 0 and 1"):

@@ -35,6 +35,15 @@ _TALKING = re.compile(
 )
 _LABEL = re.compile(r"^\s*(?:[-*•]|\(?\d+[.):]|(?:human|user|message|question|prompt)\s*:)\s*", re.IGNORECASE)
 
+WRITING_METRICS = {
+    "step": "replies so far; the row describes one",
+    "objective": "what it was asked for",
+    "text": "what the model wrote, before anything is taken off or refused",
+    "finished": "whether it ended by itself",
+    "tokens": "its tokens",
+}
+"""Every key of the metrics.jsonl of a run that wrote prompts, with its meaning."""
+
 
 @dataclass(frozen=True, slots=True)
 class WritingPlan:

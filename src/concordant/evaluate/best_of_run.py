@@ -21,6 +21,18 @@ MOST_REPLIES = 1000
 _ROWS = 64
 """Replies in flight at once."""
 
+BEST_OF_METRICS = {
+    "step": "prompts so far; the row describes one prompt",
+    "prompt": "its turns: [speaker, text]",
+    "opening": "hash of its first human turn; errors are clustered by it",
+    "replies": "the n replies",
+    "tokens": "tokens of each reply",
+    "finished": "whether each reply ended by itself",
+    "score": "score of each reply by the preference model that chooses",
+    "test_score": "with --test-pm: score of each reply by the one that has no say",
+}
+"""Every key of a best-of run's metrics.jsonl, with its meaning."""
+
 
 @dataclass(frozen=True, slots=True)
 class BestOfPlan:
