@@ -162,12 +162,14 @@ def test_a_snapshot_that_was_kept(policy: Run, tmp_path: Path) -> None:
     shutil.copytree(policy.model, kept)
     weights = {name: value * 0.5 for name, value in load_file(kept / "adapter_model.safetensors").items()}
     save_file(weights, kept / "adapter_model.safetensors", metadata={"format": "pt"})
+    (kept / "kept.json").write_text('{"updates": 2, "kl": 1.5, "score": 0.25}')
     save_file({"weight": torch.zeros(1)}, kept / "value_head.safetensors")
     export(Source.at(kept), tmp_path / "out")
     prompt, reply, expected = ours(policy, kept)
     found = LanguageModel.load(tmp_path / "out")
     assert plainly(found.network, prompt, reply) == pytest.approx(expected.tolist(), abs=1e-4)
     card = (tmp_path / "out/README.md").read_text()
+    assert "| KL from the base model, nats per reply | 1.500 |" in card and "test_score" not in card
     assert "A snapshot at update 2." in card and "a run that was not at hand" in card
     assert not (tmp_path / "out/value_head.safetensors").exists()
     export(Source.at(kept), tmp_path / "again", parents=[policy.path.parent / "pm-1"])

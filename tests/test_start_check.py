@@ -29,9 +29,9 @@ def model(toy: ToyModels) -> LanguageModel:
 
 def test_a_sound_start(model: LanguageModel, toy: ToyModels) -> None:
     pm = PreferenceModel.from_language_model(toy.chat, seed=0)
-    refuse_unsound(model, LetterModel(), CONFIG)
+    refuse_unsound(model, [LetterModel()], CONFIG)
     checks = [
-        finding.check for finding in start_findings(model, Ensemble((pm, LetterModel()), "mean", (0.0, 0.0)), CONFIG)
+        finding.check for finding in start_findings(model, [Ensemble((pm, LetterModel()), "mean", (0.0, 0.0))], CONFIG)
     ]
     assert checks.count("score position") == 1  # a rule has no position
     assert checks[-1] == "reward position"
@@ -43,7 +43,7 @@ def test_the_first_check_that_fails_is_named(model: LanguageModel, toy: ToyModel
     with pytest.raises(
         UserError, match=r"the check 'score position' fails before training: .* head is flat \(measured"
     ):
-        refuse_unsound(model, flat, CONFIG)
+        refuse_unsound(model, [flat], CONFIG)
 
 
 def test_nothing_is_trained_on_a_broken_start(toy: ToyModels, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def _of_policy(path: Path, pm: Path | None) -> "list[Verdict]":
         return []
     config = PolicyConfig.model_validate(run.head["config"])
     begun = LanguageModel.load(adapter_base(run.model)).with_lora(config.lora_rank, config.seed)
-    findings = start_findings(begun, PreferenceModel.load(pm) if pm else None, config)
+    findings = start_findings(begun, [PreferenceModel.load(pm)] if pm else [], config)
     return [*verdicts_of(findings), *recorded_verdicts(run.metrics())]
 
 

@@ -11,6 +11,7 @@ from concordant.commands.outcome import SILENCE, Outcome, Verbs, add_json, add_o
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
+    from concordant.comparison import Objective
     from concordant.config import PreferenceModelConfig
     from concordant.conversation import Conversation
 
@@ -164,7 +165,7 @@ def policy_(args: argparse.Namespace) -> Outcome:
     run = Run.begin(args.out, "policy", config.model_dump(mode="json"), parents)
     if not run.finished:
         with progress("training") as watch:
-            train_policy(run, LanguageModel.load(folder), pm, prompts, config, watch)
+            train_policy(run, LanguageModel.load(folder), pm, list(prompts), config, watch)
     before, after = run.result["before"], run.result["after"]
     lines = [f"{run.result['updates']} updates in {run.result['seconds']:.0f} s"]
     if before:
@@ -173,17 +174,17 @@ def policy_(args: argparse.Namespace) -> Outcome:
     return Outcome("\n".join([*lines, str(run.path)]), {"run": str(run.path), **run.result})
 
 
-def _prompts(args: argparse.Namespace, data: Selection) -> "tuple[list[Conversation], dict[str, str]]":
-    """(what is answered, what goes into the run's parents): the prompts of --prompts, else those of --data."""
+def _prompts(args: argparse.Namespace, data: Selection) -> "tuple[dict[Conversation, Objective], dict[str, str]]":
+    """(what is answered, each with its objective; what goes into the run's parents): --prompts, else --data."""
     if not args.prompts:
         if not args.data:
             raise UserError("a policy needs prompts to answer; give --prompts FILE, or comparisons with --data FILE")
-        return list(dict.fromkeys(preference.prompt for preference in data.lessons)), data.record
+        return {preference.prompt: preference.objective for preference in data.lessons}, data.record
     from concordant.commands.prompt_sources import named_files, prompts_in
 
     found, _ = prompts_in(args.prompts)
     record = {**data.record, "prompts": named_files(args.prompts)}
-    return list(dict.fromkeys(prompt.conversation for prompt in found)), record
+    return {prompt.conversation: prompt.objective for prompt in found}, record
 
 
 def _pm_names(args: argparse.Namespace) -> str:

@@ -22,6 +22,8 @@ from concordant.models.preference_model import is_preference_model
 from concordant.runs import Run, is_occupied, read_json, replace_folder, write_whole
 
 _ADAPTER = "adapter_config.json"
+_KEPT = "kept.json"
+"""In a kept snapshot's folder: what its samples showed."""
 _FOLDER_KEYS = ("_name_or_path", "name_or_path")
 
 
@@ -113,6 +115,7 @@ def _write_policy(source: Source, folder: Path, adapter: bool, parents: tuple[Pa
         base=name,
         run=source.run,
         update=source.update,
+        kept=read_json(source.folder / _KEPT) if (source.folder / _KEPT).exists() else {},
         adapter=adapter,
         template=model.format.has_template,
         source=str(read_json(base / SEAL).get("source", "")) if (base / SEAL).exists() else "",

@@ -86,10 +86,10 @@ class LanguageModel:
         return self.format.fit(conversation, min(max_tokens, context(self.causal) - reply_tokens))
 
     @contextmanager
-    def reference(self) -> Iterator[None]:
-        """Within it the model is what it was before training: the adapter is off. No second copy is held."""
+    def reference(self) -> Iterator["LanguageModel"]:
+        """Yields what the model was before training: itself with the adapter off. No second copy is held."""
         with self.network.disable_adapter():
-            yield
+            yield self
 
     def hidden(self, batch: RowBatch) -> Float[Tensor, "B T D"]:
         """Last hidden states of packed rows."""

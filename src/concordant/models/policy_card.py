@@ -44,6 +44,12 @@ inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt")
 written = model.generate(**inputs, do_sample=True, top_k=0, max_new_tokens=128)
 print(tokenizer.decode(written[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
 
+_KEPT = {
+    "kl": "KL from the base model, nats per reply",
+    "score": "mean score by the preference model that trained it",
+    "test_score": "mean score by another preference model, which did not",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
@@ -54,6 +60,7 @@ class PolicyFacts:
         base: the base model's name, hub id or folder.
         run: the run that made it, None where its folder is not at hand.
         update: the update at which a snapshot was kept, "" for the run's end.
+        kept: what was measured there, {} where nothing was noted.
         adapter: whether the folder holds an adapter, and not the whole model.
         template: whether the tokenizer has a chat template.
         source: where the base model's weights came from, as its folder says.
@@ -64,6 +71,7 @@ class PolicyFacts:
     base: str
     run: Run | None
     update: str
+    kept: Json
     adapter: bool
     template: bool
     source: str
@@ -145,6 +153,9 @@ def _measured(result: Json, facts: PolicyFacts, lineage: Sequence[Ancestor]) -> 
             f"prompts), after {result['updates']:,} updates{of_end}:\n\n"
             + table(("what", "before training", "after"), rows)
         )
+    if facts.kept:
+        rows = [(_KEPT[name], f"{facts.kept[name]:,.3f}") for name in _KEPT if name in facts.kept]
+        parts.append("Of this snapshot, on its last training samples:\n\n" + table(("what", "value"), rows))
     parts += [_preference_model(one.run) for one in lineage if one.role in ("pm", "test_pm") and one.run is not None]
     return "\n\n".join(parts) or "Not measured."
 

@@ -95,7 +95,7 @@ def train_policy(
     with run.alone():
         training = _begin(run, base, config)
         if training.step == 0:
-            refuse_unsound(training.model, pm, config)
+            refuse_unsound(training.model, [pm], config)
             _try_out(run, training, pm, trial, config)
         watch(training.step, config.updates, "")
         while training.step < config.updates:

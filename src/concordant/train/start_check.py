@@ -27,18 +27,18 @@ _MASK_PROMPT = [1, 2]
 _MASK_REPLIES = ([3], [4, 5, 6], [7, 8])
 
 
-def refuse_unsound(model: LanguageModel, pm: BatchScorer | None, config: PolicyConfig) -> None:
+def refuse_unsound(model: LanguageModel, scorers: Sequence[BatchScorer], config: PolicyConfig) -> None:
     """Refuse to train a policy of which a check fails.
 
     Args:
         model: the policy before its first update, with its reference.
-        pm: what gives the score; only networks are looked at.
+        scorers: what gives the scores; only networks are looked at.
         config: of the run.
 
     Raises:
         UserError: names the first check that fails, with what was measured.
     """
-    for finding in start_findings(model, pm, config):
+    for finding in start_findings(model, scorers, config):
         if not finding.sound:
             raise UserError(
                 f"the check '{finding.check}' fails before training: {finding.meaning} (measured "
@@ -46,9 +46,9 @@ def refuse_unsound(model: LanguageModel, pm: BatchScorer | None, config: PolicyC
             )
 
 
-def start_findings(model: LanguageModel, pm: BatchScorer | None, config: PolicyConfig) -> list[Finding]:
+def start_findings(model: LanguageModel, scorers: Sequence[BatchScorer], config: PolicyConfig) -> list[Finding]:
     """Every check, whether it holds or not. Arguments as those of ``refuse_unsound``."""
-    return [*policy_findings(model, training_paths(model, config), _networks(pm)), check_reward_position()]
+    return [*policy_findings(model, training_paths(model, config), _networks(scorers)), check_reward_position()]
 
 
 def training_paths(model: LanguageModel, config: PolicyConfig) -> Paths:
@@ -57,16 +57,16 @@ def training_paths(model: LanguageModel, config: PolicyConfig) -> Paths:
     def drawn(prompts: list[list[int]], n: int, temperature: float) -> list[list[SampledReply]]:
         return generate(model, prompts, n, SamplingLimits(_NEW_TOKENS, temperature), config.seed)
 
-    def trained(rows: Sequence[SharedRow], temperature: float) -> list[Tensor]:
+    def passed(through: LanguageModel, rows: Sequence[SharedRow], temperature: float) -> list[Tensor]:
         rollout = _rollout(rows)
-        found = forward_all(model, None, rollout, temperature, config.row_tokens).logprobs
+        found = forward_all(through, None, rollout, temperature, config.row_tokens).logprobs
         return [values[counts] for values, counts in zip(found, rollout.loss_mask, strict=True)]
 
     def referred(rows: Sequence[SharedRow], temperature: float) -> list[Tensor]:
-        with model.reference():
-            return trained(rows, temperature)
+        with model.reference() as reference:
+            return passed(reference, rows, temperature)
 
-    return Paths(drawn, trained, referred)
+    return Paths(drawn, lambda rows, temperature: passed(model, rows, temperature), referred)
 
 
 def check_reward_position() -> Finding:
@@ -94,7 +94,7 @@ def _rollout(rows: Sequence[SharedRow]) -> Rollout:
     return Rollout.of([row.prompt for row in rows], sampled)
 
 
-def _networks(pm: BatchScorer | None) -> list[PreferenceModel]:
-    """The preference models behind a scorer; a rule in the place of one has no network to look at."""
-    members: Sequence[BatchScorer | None] = pm.members if isinstance(pm, Ensemble) else [pm]
+def _networks(scorers: Sequence[BatchScorer]) -> list[PreferenceModel]:
+    """The preference models behind the scorers; a rule in the place of one has no network to look at."""
+    members = [one for scorer in scorers for one in (scorer.members if isinstance(scorer, Ensemble) else [scorer])]
     return [one for one in members if isinstance(one, PreferenceModel) and one.network is not None]
