@@ -27,6 +27,9 @@ def test_prompts_and_comparisons_together(tmp_path: Path) -> None:
     assert dropped == {"not JSON": 1}
     names = named_files(files).split(", ")
     assert names[0].startswith("p.jsonl.gz@") and names[1].startswith("harmless=hh.jsonl@") and len(names[1]) == 30
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(UserError, match=r"empty.jsonl holds no prompt \(it is empty\)"):
+        prompts_in([DataFile(tmp_path / "empty.jsonl")])
     with pytest.raises(UserError, match="does not exist"):
         prompts_in([DataFile(tmp_path / "none")])
 

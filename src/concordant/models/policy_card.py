@@ -41,8 +41,9 @@ _PLAIN = r"""
 text = "\n\nHuman: How long do I boil an egg?\n\nAssistant:"  # no template; a reply ends where a next Human: begins"""
 _WRITE = """
 inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt")
-written = model.generate(**inputs, do_sample=True, top_k=0, max_new_tokens=128)
-print(tokenizer.decode(written[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
+ids, mask = inputs["input_ids"], inputs["attention_mask"]
+written = model.generate(ids, attention_mask=mask, do_sample=True, top_k=0, max_new_tokens=128)
+print(tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True))"""
 
 _KEPT = {
     "kl": "KL from the base model, nats per reply",

@@ -60,7 +60,7 @@ def read_prompts(path: Path, objective: Objective | None = None) -> PromptFile:
 
 
 def holds_prompts(path: Path) -> bool:
-    """Whether the first row of a file has messages and no reply to compare: a file of prompts."""
+    """Whether a file is one of prompts by its first row, which has messages; an empty file is refused as one."""
     for _, line in read_lines(path, _WANTED):
         if line.strip():
             try:
@@ -68,7 +68,7 @@ def holds_prompts(path: Path) -> bool:
             except (ValueError, RecursionError):
                 return False
             return isinstance(row, dict) and "messages" in row
-    return False
+    return True
 
 
 def write_prompts(path: Path, prompts: Iterable[Prompt]) -> int:
