@@ -60,7 +60,7 @@ def test_numbers_and_files(
     assert "test_score" in result["points"][0]
     rows = Run.open(tmp_path / "out").metrics()
     assert scores[-1] == pytest.approx(sum(max(row["score"]) for row in rows) / 4)
-    table = list(csv.DictReader((tmp_path / "out/best-of-k-against-root-kl.csv").open()))
+    table = list(csv.DictReader((tmp_path / "out/best-of-k-against-root-kl.csv").read_text().splitlines()))
     assert [float(row["score"]) for row in table] == pytest.approx(scores)
     assert (tmp_path / "out/best-of-k-against-root-kl.svg").read_text().startswith("<svg")
 
@@ -81,7 +81,7 @@ def test_a_policy_on_the_same_axes(
         run = Run.begin(tmp_path / name, "policy", {}, {"pm": against})
         run.log({"step": 1, "kl": 0.25, "score": 0.5})
     said(capsys, [*words, "--policy", str(tmp_path / "policy")])
-    table = list(csv.DictReader((tmp_path / "out/best-of-k-against-root-kl.csv").open()))
+    table = list(csv.DictReader((tmp_path / "out/best-of-k-against-root-kl.csv").read_text().splitlines()))
     assert (table[-1]["root_kl"], table[-1]["score"], table[-1]["what"]) == ("0.5", "0.5", "policy")
     assert "was trained against pm@000000000000, and --pm is pm@" in refused(
         capsys, [*words, "--policy", str(tmp_path / "other")]

@@ -108,6 +108,7 @@ def test_the_merged_model_is_plain(policy: Run, toy: ToyModels, tmp_path: Path) 
     assert not list((tmp_path / "out").glob("adapter*")) and oct((tmp_path / "out").stat().st_mode & 0o777) == "0o755"
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 def test_the_adapter_is_pefts(policy: Run, toy: ToyModels, tmp_path: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM

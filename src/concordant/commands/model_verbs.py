@@ -30,7 +30,7 @@ def add(verbs: Verbs) -> None:
 
     given = model.add_parser("export", help="a trained model as others load it: a plain transformers folder, with card")
     given.add_argument(
-        "run", type=Path, metavar="RUN", help="a policy's or preference model's run, or a snapshot it kept"
+        "model", type=Path, metavar="RUN", help="a policy's or preference model's run, or a snapshot it kept"
     )
     given.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
     given.add_argument("--adapter", action="store_true", help="of a policy, the LoRA adapter alone, for peft")
@@ -68,7 +68,7 @@ def get_(args: argparse.Namespace) -> Outcome:
 def export_(args: argparse.Namespace) -> Outcome:
     from concordant.models.export import Source, export
 
-    source = Source.at(args.run)
+    source = Source.at(args.model)
     export(source, args.out, args.adapter, args.parents)
     files = sorted(str(file.relative_to(args.out)) for file in args.out.rglob("*") if file.is_file())
     kind = f"{source.kind}, adapter" if args.adapter else source.kind
