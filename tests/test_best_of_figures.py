@@ -34,7 +34,7 @@ def test_numbers_beside_the_picture() -> None:
 
 
 def test_policies_and_a_judge_on_the_same_axes() -> None:
-    policy = [{"kl": 4.0, "score": 5.0}, {"kl": -0.1, "score": 2.0}, {"kl": None, "score": 1.0}]
+    policy: list[dict[str, Any]] = [{"kl": 4.0, "score": 5.0}, {"kl": -0.1, "score": 2.0}, {"kl": None, "score": 1.0}]
     figure = drawn(best_of_figure(result(judged=SCORES / 2), {"policy-1": policy}))
     rows = list(csv.DictReader(figure.csv.splitlines()))
     assert [(row["root_kl"], row["score"], row["what"]) for row in rows[4:]] == [

@@ -61,8 +61,8 @@ def best_of_figure(result: Json, policies: Mapping[str, Sequence[Json]] | None =
         f"The best of {n} gains {number(last['gain'], 2)}{_plus_minus(last['gain_se'])} at {number(last['root_kl'], 2)}"
         " √nats"
     )
-    table = [["root_kl", "score", "score_se", "k", "kl", *(["test_score", "test_score_se"] if tested else []), "what"]]
-    names = table[0][:-1]
+    names = ["root_kl", "score", "score_se", "k", "kl", *(["test_score", "test_score_se"] if tested else [])]
+    table: list[list[Any]] = [[*names, "what"]]
     table += [[*(point[name] for name in names), "best of k"] for point in points]
     for name, found in runs.items():
         table += [[x, y, *[""] * (len(names) - 2), name] for x, y in found]

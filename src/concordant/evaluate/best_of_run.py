@@ -4,7 +4,7 @@ Each row of metrics.jsonl is one prompt with its replies and their scores; a kil
 group of prompts and ends with the same rows, since a group's random numbers depend on the seed and its place alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ class BestOfPlan:
 def sample_and_score(
     run: Run,
     sampler: Sampler,
-    scorers: dict[str, BatchScorer],
+    scorers: Mapping[str, BatchScorer],
     prompts: Sequence[Conversation],
     plan: BestOfPlan,
     watch: Watch,

@@ -155,8 +155,8 @@ def _measured(result: Json, facts: PolicyFacts, lineage: Sequence[Ancestor]) -> 
             + table(("what", "before training", "after"), rows)
         )
     if facts.kept:
-        rows = [(_KEPT[name], f"{facts.kept[name]:,.3f}") for name in _KEPT if name in facts.kept]
-        parts.append("Of this snapshot, on its last training samples:\n\n" + table(("what", "value"), rows))
+        noted = [(_KEPT[name], f"{facts.kept[name]:,.3f}") for name in _KEPT if name in facts.kept]
+        parts.append("Of this snapshot, on its last training samples:\n\n" + table(("what", "value"), noted))
     parts += [_preference_model(one.run) for one in lineage if one.role in ("pm", "test_pm") and one.run is not None]
     return "\n\n".join(parts) or "Not measured."
 
