@@ -131,7 +131,9 @@ def _cell(text: str) -> str:
 def metrics_page() -> str:
     """Every number that a training run logs."""
     from concordant.evaluate.accuracy import PM_FIELDS
+    from concordant.evaluate.best_of_run import BEST_OF_METRICS
     from concordant.evaluate.distance import DISTANCE_FIELDS
+    from concordant.prompt_writing import WRITING_METRICS
     from concordant.train.distill import DISTILL_METRICS
     from concordant.train.pm import PM_METRICS, PMP_METRICS
     from concordant.train.policy_log import POLICY_METRICS
@@ -147,6 +149,8 @@ def metrics_page() -> str:
             DISTANCE_FIELDS,
             "What `evaluate distill --json` prints, and a distillation's folder keeps as `evaluation.json`.\n\n",
         )
+        + _metrics("prompts write", WRITING_METRICS)
+        + _metrics("evaluate best-of", BEST_OF_METRICS)
         + _metrics(
             "evaluate pm",
             PM_FIELDS,

@@ -143,7 +143,7 @@ class Run:
 
         Args:
             path: the run's folder.
-            kind: "distill", "pm", "pmp" or "policy".
+            kind: "distill", "pm", "pmp", "policy", "prompts" or "best-of".
             config: the resolved config, as JSON values.
             parents: role → id of each input (data set, base model, preference model).
 

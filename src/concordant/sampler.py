@@ -4,6 +4,7 @@
 without a network. The real sampler is ``models/generation.py``.
 """
 
+import math
 import random
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, replace
@@ -74,6 +75,20 @@ class BatchScorer(Scorer, Protocol):
         ...
 
 
+def best_of_kl(k: int) -> float:
+    """KL(best of k ‖ one reply) = log k − (k−1)/k, nats a reply (Stiennon et al. 2020, arXiv 2009.01325, App. G.3).
+
+    Exact where no two replies have one score, and an upper bound where some do (Beirami et al. 2024, arXiv 2401.01879).
+    The paper (§4.3) takes log k, which is up to one nat more.
+
+    Raises:
+        ValueError: k is below 1.
+    """
+    if k < 1:
+        raise ValueError(f"the best of {k} replies does not exist")
+    return math.log(k) - (k - 1) / k
+
+
 @runtime_checkable
 class Screen(Protocol):
     """Looks at prompts before they are answered: a filter of strange requests."""
@@ -87,7 +102,7 @@ class Screen(Protocol):
 class BestOfK:
     """Rejection sampling (paper §2.3, §4.3): the best of k replies by a scorer's score.
 
-    Its divergence from ``sampler`` is at most log k − (k−1)/k nats. It cannot stream: no reply is known to be the best
+    Its divergence from ``sampler`` is at most ``best_of_kl(k)``. It cannot stream: no reply is known to be the best
     before all are complete, so ``on_text`` is called once, at the end.
     """
 

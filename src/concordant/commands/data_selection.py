@@ -87,13 +87,13 @@ def data_file(text: str) -> DataFile:
     return DataFile(Path(path), objective, weight)
 
 
-def add_data(parser: argparse.ArgumentParser, what: str) -> None:
+def add_data(parser: argparse.ArgumentParser, what: str, required: bool = True) -> None:
     """Add ``--data`` and what chooses among its comparisons."""
     parser.add_argument(
         "--data",
         type=data_file,
         nargs="+",
-        required=True,
+        required=required,
         metavar="FILE",
         help=f"{what}: HH .jsonl[.gz] or frozen data sets, each as [helpful=|harmless=]FILE[,WEIGHT]",
     )

@@ -25,6 +25,9 @@ def add(verbs: Verbs) -> None:
         help="check a model's padding, batches, template and score position; exit status 1 if a check fails",
     )
     doctor.add_argument("model", metavar="RUN", help="a run's folder, a model's folder, or a base model's name")
+    doctor.add_argument(
+        "--pm", type=Path, metavar="RUN", help="of a policy run: check also the preference model that trains it"
+    )
     add_json(doctor)
     doctor.set_defaults(run=doctor_)
 
@@ -38,6 +41,7 @@ def doctor_(args: argparse.Namespace) -> Outcome:
     kind = "preference model" if isinstance(model, PreferenceModel) else "causal language model"
     with progress("checking") as watch:
         verdicts = examine(model, watch)
+    verdicts += _of_policy(Path(args.model), args.pm)
     wrong = sum(verdict.status == "wrong" for verdict in verdicts)
     result = {
         "model": args.model,
@@ -47,6 +51,28 @@ def doctor_(args: argparse.Namespace) -> Outcome:
         "checks": [verdict.json() for verdict in verdicts],
     }
     return Outcome("\n".join([f"{args.model}: {kind}", "", *_lines(verdicts)]), result, 1 if wrong else 0)
+
+
+def _of_policy(path: Path, pm: Path | None) -> "list[Verdict]":
+    """What PPO takes for granted, of a policy run: as it began, and as its record says it went on."""
+    from concordant.config import PolicyConfig
+    from concordant.errors import UserError
+    from concordant.evaluate.doctor_policy import recorded_verdicts, verdicts_of
+    from concordant.models.language_model import LanguageModel, adapter_base
+    from concordant.models.preference_model import PreferenceModel
+    from concordant.runs import Run
+    from concordant.train.start_check import start_findings
+
+    run = Run(path)
+    adapter = run.model / "adapter_config.json"
+    if not ((path / "config.json").exists() and run.head.get("kind") == "policy" and adapter.exists()):
+        if pm is not None:
+            raise UserError(f"--pm goes with a policy run that trained an adapter, and {path} is none")
+        return []
+    config = PolicyConfig.model_validate(run.head["config"])
+    begun = LanguageModel.load(adapter_base(run.model)).with_lora(config.lora_rank, config.seed)
+    findings = start_findings(begun, [PreferenceModel.load(pm)] if pm else [], config)
+    return [*verdicts_of(findings), *recorded_verdicts(run.metrics())]
 
 
 def _load(name: str) -> "PreferenceModel | LanguageModel":

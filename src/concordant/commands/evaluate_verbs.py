@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from concordant.commands.best_of_verb import add_best_of
 from concordant.commands.board_verbs import add_elo, add_plan
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.distill_verbs import add_evaluate as add_distill
@@ -59,6 +60,7 @@ def add(verbs: Verbs) -> None:
     frontier.add_argument("policy_run", type=Path, metavar="RUN", help="a policy run's folder")
     add_out(frontier)
     frontier.set_defaults(run=evaluate_frontier_)
+    add_best_of(evaluate)
 
 
 def _add_pm(parser: argparse.ArgumentParser, run: object) -> None:

@@ -1,4 +1,4 @@
-"""``concordant model get`` and ``sample``: models by name, and their replies."""
+"""``concordant model get | export`` and ``sample``: models by name and for others, and their replies."""
 
 import argparse
 import math
@@ -10,7 +10,7 @@ from concordant.commands.outcome import Outcome, Verbs, add_json
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
-    from concordant.sampler import Sampler
+    from concordant.models.generation import ModelSampler
 
 
 def add(verbs: Verbs) -> None:
@@ -27,6 +27,23 @@ def add(verbs: Verbs) -> None:
     )
     add_json(get)
     get.set_defaults(run=get_)
+
+    given = model.add_parser("export", help="a trained model as others load it: a plain transformers folder, with card")
+    given.add_argument(
+        "model", type=Path, metavar="RUN", help="a policy's or preference model's run, or a snapshot it kept"
+    )
+    given.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
+    given.add_argument("--adapter", action="store_true", help="of a policy, the LoRA adapter alone, for peft")
+    given.add_argument(
+        "--parents",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="runs that it comes from, for the card, where they do not stand beside it",
+    )
+    add_json(given)
+    given.set_defaults(run=export_)
 
     sample = verbs.add_parser("sample", help="replies to a prompt")
     sample.add_argument("model", metavar="RUN", help="a policy run's folder, a model's folder, or a model's name")
@@ -48,10 +65,20 @@ def get_(args: argparse.Namespace) -> Outcome:
     return Outcome(str(folder), {"model": args.name, "folder": str(folder)})
 
 
+def export_(args: argparse.Namespace) -> Outcome:
+    from concordant.models.export import Source, export
+
+    source = Source.at(args.model)
+    export(source, args.out, args.adapter, args.parents)
+    files = sorted(str(file.relative_to(args.out)) for file in args.out.rglob("*") if file.is_file())
+    kind = f"{source.kind}, adapter" if args.adapter else source.kind
+    return Outcome(str(args.out), {"path": str(args.out), "kind": kind, "files": files})
+
+
 def sample_(args: argparse.Namespace) -> Outcome:
     from concordant.conversation import Conversation
     from concordant.models.preference_model import PreferenceModel
-    from concordant.sampler import BestOfK, Reply
+    from concordant.sampler import BestOfK, Reply, Sampler
 
     counts = (args.n, args.max_new_tokens, 1 if args.best_of is None else args.best_of)
     if min(counts) < 1 or not 0 < args.temperature < math.inf:
@@ -62,7 +89,7 @@ def sample_(args: argparse.Namespace) -> Outcome:
     prompt = Conversation.from_hh(asked) if asked.lstrip().startswith("Human:") else Conversation().human(asked)
     if not prompt.awaits_reply or not prompt.turns[-1].text.strip():
         raise UserError(f"--prompt {asked[:40]!r} does not end on a human message; there is nothing to reply to")
-    sampler = _sampler(args)
+    sampler: Sampler = sampler_of(args)
     pm = PreferenceModel.load(args.pm) if args.pm else None
     if pm and args.best_of:
         sampler = BestOfK(sampler, pm, args.best_of)
@@ -80,8 +107,8 @@ def sample_(args: argparse.Namespace) -> Outcome:
     return Outcome(text, {"replies": rows})
 
 
-def _sampler(args: argparse.Namespace) -> "Sampler":
-    """The writer that ``RUN`` names: a policy run, a folder, or a base model."""
+def sampler_of(args: argparse.Namespace) -> "ModelSampler":
+    """The writer that ``args.model`` names (a policy run, a folder, or a base model), with the limits in ``args``."""
     from concordant.models.base_models import cache_folder, fetch
     from concordant.models.generation import ModelSampler, SamplingLimits
     from concordant.models.language_model import LanguageModel, adapter_base, is_whole_policy

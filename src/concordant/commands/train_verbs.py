@@ -9,14 +9,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from concordant.commands.data_selection import Selection, add_data, add_test, select
+from concordant.commands.data_selection import Selection, add_data, add_test, data_file, select
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.distill_verbs import add_train as add_distill
 from concordant.commands.outcome import SILENCE, Outcome, Verbs, add_json, add_overrides
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
+    from concordant.comparison import Objective
     from concordant.config import PreferenceModelConfig
+    from concordant.conversation import Conversation
 
 
 def add(verbs: Verbs) -> None:
@@ -40,7 +42,15 @@ def add(verbs: Verbs) -> None:
     pm.set_defaults(run=pm_)
 
     policy = train.add_parser("policy", help="PPO against a preference model")
-    add_data(policy, "comparisons or conversations whose prompts are answered")
+    add_data(policy, "comparisons whose prompts are answered", required=False)
+    policy.add_argument(
+        "--prompts",
+        type=data_file,
+        nargs="+",
+        metavar="FILE",
+        help="prompts that are answered instead, as 'concordant prompts' writes them; several preference models still "
+        "need --data, on which their scores are made comparable",
+    )
     policy.add_argument(
         "--pm", type=Path, nargs="+", required=True, metavar="RUN", help="the preference model's run; several: ensemble"
     )
@@ -166,12 +176,12 @@ def policy_(args: argparse.Namespace) -> Outcome:
     from concordant.train.policy import train_policy
 
     config = load_config(PolicyConfig, args.config, args.overrides)
-    data = select(args, config.seed)
-    prompts = {preference.prompt: preference.objective for preference in data.lessons}
+    data = select(args, config.seed) if args.data else Selection([], [], {}, {})
+    prompts, record = _prompts(args, data)
     test = args.test_pm and load_scorer(_apart(args), "mean", data.lessons)
     judges = Judges(load_scorer(args.pm, args.combine, data.lessons), test)
     folder = fetch(args.model, cache_folder(), say=_say)
-    parents = {**data.record, "base": args.model, "pm": _pm_names(args.pm, args.combine)}
+    parents = {**record, "base": args.model, "pm": _pm_names(args.pm, args.combine)}
     if args.test_pm:
         parents["test_pm"] = _pm_names(args.test_pm, "mean")
     run = Run.begin(args.out, "policy", config.model_dump(mode="json"), parents)
@@ -208,6 +218,19 @@ def _apart(args: argparse.Namespace) -> list[Path]:
                 f"--test-pm {path} trains the policy (--pm); it can show nothing about itself, name another"
             )
     return list(args.test_pm)
+
+
+def _prompts(args: argparse.Namespace, data: Selection) -> "tuple[dict[Conversation, Objective], dict[str, str]]":
+    """(what is answered, each with its objective; what goes into the run's parents): --prompts, else --data."""
+    if not args.prompts:
+        if not args.data:
+            raise UserError("a policy needs prompts to answer; give --prompts FILE, or comparisons with --data FILE")
+        return {preference.prompt: preference.objective for preference in data.lessons}, data.record
+    from concordant.commands.prompt_sources import named_files, prompts_in
+
+    found, _ = prompts_in(args.prompts)
+    record = {**data.record, "prompts": named_files(args.prompts)}
+    return {prompt.conversation: prompt.objective for prompt in found}, record
 
 
 def _pm_names(paths: list[Path], combine: str) -> str:

@@ -50,7 +50,8 @@ KNOWN = {
     )
 }
 
-_SEAL = "concordant.json"
+SEAL = "concordant.json"
+"""File in a fetched model's folder: where it came from, and the digests of its weights."""
 _HUB_SECONDS = 5.0
 
 
@@ -81,7 +82,7 @@ def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
     folder = models / (rung.label if rung else name.replace("/", "--"))
     with _one_at_a_time(folder):
         recover_folder(folder)
-        if (folder / _SEAL).exists():
+        if (folder / SEAL).exists():
             _check_seal(folder)
         elif rung:
             _make(rung, folder, say)
@@ -235,7 +236,7 @@ def _save(load: Callable[[], tuple[Any, Any]], folder: Path, source: str) -> Non
         for file in temporary.iterdir():
             file.chmod(0o644)
         digests = {file.name: _sha256(file) for file in sorted(temporary.glob("*.safetensors"))}
-        write_whole(temporary / _SEAL, json.dumps({"source": source, "sha256": digests}, indent=2) + "\n")
+        write_whole(temporary / SEAL, json.dumps({"source": source, "sha256": digests}, indent=2) + "\n")
         temporary.chmod(0o755)
         replace_folder(temporary, folder)
     finally:
@@ -244,7 +245,7 @@ def _save(load: Callable[[], tuple[Any, Any]], folder: Path, source: str) -> Non
 
 def _check_seal(folder: Path) -> None:
     """Raise if a weight file is not what was saved."""
-    for name, expected in json.loads((folder / _SEAL).read_text())["sha256"].items():
+    for name, expected in json.loads((folder / SEAL).read_text())["sha256"].items():
         if not (folder / name).exists() or _sha256(folder / name) != expected:
             raise UserError(f"{folder / name} is not what was saved there; delete {folder} and fetch the model again")
 

@@ -16,7 +16,7 @@ from concordant.runs import KEPT, Json, Run, read_json, write_whole
 
 CARD = "README.md"
 
-_WHO = {
+WHO_CHOSE = {
     "person": "by people",
     "scripted": "by scripted workers, programs with a fixed taste: **this is not human judgement**",
     "simulated": "by simulated workers, models in the place of people: **this is not human judgement**",
@@ -80,7 +80,7 @@ def write_card(run: Run, result: Json, evaluation: Json | None = None, name: str
         _front_matter(base),
         f"# {name}: a preference model",
         "Given a conversation, it scores the last reply: replies that people would prefer score higher. A transformer "
-        f"with one number read at its end-of-context token, made from {_base_name(base)} by Concordant, after Bai et "
+        f"with one number read at its end-of-context token, made from {base_name(base)} by Concordant, after Bai et "
         "al. 2022 (arXiv 2204.05862).",
         "## Data",
         _data(head["parents"], result),
@@ -97,7 +97,7 @@ def write_card(run: Run, result: Json, evaluation: Json | None = None, name: str
         "A special token that somebody wrote out in a message must be broken, by a space for example, before it "
         "becomes tokens.",
         "## Lineage",
-        _table(("role", "id"), [("this run", name), *_lineage(head["parents"])]),
+        table(("role", "id"), [("this run", name), *_lineage(head["parents"])]),
     ]
     write_whole(run.model / CARD, "\n\n".join(parts) + "\n")
 
@@ -112,33 +112,33 @@ def recipe(format: ChatFormat, folder: str = "path/to/this/folder") -> str:
 
 def _front_matter(base: str) -> str:
     """What the hub reads."""
-    hub_id = _hub_id(base)
+    hub_id = name_on_hub(base)
     lines = ["library_name: transformers", "pipeline_tag: text-classification"]
     lines += [f"base_model: {hub_id}"] if hub_id else []
     lines += ["tags:", "- concordant", "- preference-model", "- reward-model", "- rlhf"]
     return "\n".join(["---", *lines, "---"])
 
 
-def _hub_id(base: str) -> str | None:
+def name_on_hub(base: str) -> str | None:
     """The base model's name on the hub, where it has one."""
     if base in KNOWN:
         return KNOWN[base].hub_id
     return base if _HUB_ID.fullmatch(base) and not Path(base).exists() else None
 
 
-def _base_name(base: str) -> str:
+def base_name(base: str) -> str:
     """What a reader may be told of the base model."""
-    if hub_id := _hub_id(base):
+    if hub_id := name_on_hub(base):
         return hub_id
     if base.startswith("ladder-"):
         return f"{base}, a transformer that was not trained before,"
-    return f"the model {_without_folders(base)}"
+    return f"the model {without_folders(base)}"
 
 
-def _without_folders(value: Any) -> str:
+def without_folders(value: Any) -> str:
     """A setting in words; of a path, its last part that says something."""
     text = str(value)
-    if "/" not in text or _hub_id(text):
+    if "/" not in text or name_on_hub(text):
         return text
     names = [name for name in text.split("/") if name not in ("", ".", "..", "~")]
     while len(names) > 1 and names[-1] == "model":
@@ -157,28 +157,28 @@ def _data(parents: Json, result: Json) -> str:
     ]
     lines += [f"Objective: {parents['objective']}."] if "objective" in parents else []
     kinds: Json = result.get("worker_kinds") or {}
-    chose = [f"- {kinds[kind]:,} {_WHO.get(kind, f'by workers of kind {kind}')}" for kind in sorted(kinds)]
+    chose = [f"- {kinds[kind]:,} {WHO_CHOSE.get(kind, f'by workers of kind {kind}')}" for kind in sorted(kinds)]
     lines += ["Who chose:\n\n" + "\n".join(chose)] if chose else []
     dropped: Json = result.get("dropped") or {}
     if dropped:
         rows = [(reason, f"{count:,}") for reason, count in sorted(dropped.items())]
-        lines.append("Left out:\n\n" + _table(("reason", "comparisons"), rows))
+        lines.append("Left out:\n\n" + table(("reason", "comparisons"), rows))
     else:
         lines.append("Nothing was left out.")
     return "\n\n".join(lines)
 
 
 def _listed(data: str) -> str:
-    return ", ".join(f"`{_without_folders(part.strip())}`" for part in data.split(","))
+    return ", ".join(f"`{without_folders(part.strip())}`" for part in data.split(","))
 
 
 def _training(config: Json, result: Json) -> str:
-    rows = [(f"`{key}`", _without_folders(value)) for key, value in config.items() if key != "model"]
+    rows = [(f"`{key}`", without_folders(value)) for key, value in config.items() if key != "model"]
     seen = [
         f"{name.replace('_', ' ')} {result[name]:.3f}" for name in ("train_loss", "train_accuracy") if name in result
     ]
     said = f"\n\nOver the last quarter of its steps: {', '.join(seen)}." if seen else ""
-    return _table(("setting", "value"), rows) + said
+    return table(("setting", "value"), rows) + said
 
 
 def _measured(evaluation: Json | None) -> str:
@@ -194,20 +194,21 @@ def _measured(evaluation: Json | None) -> str:
     rows += [("negative log-likelihood, nats (chance: 0.693)", f"{evaluation['nll']:.3f}")]
     rows += [("expected calibration error", f"{evaluation['ece']:.3f}")]
     rows += [
-        (f"accuracy on {_without_folders(name)}", f"{part['accuracy']:.1%}, n = {part['n']:,}")
+        (f"accuracy on {without_folders(name)}", f"{part['accuracy']:.1%}, n = {part['n']:,}")
         for name, part in evaluation.get("by_file", {}).items()
     ]
     alarm = "\n\n**The scores hardly differ: these numbers say nothing.**" if evaluation.get("collapsed") else ""
-    return _table(("what", "value (95 % interval)"), rows) + alarm
+    return table(("what", "value (95 % interval)"), rows) + alarm
 
 
 def _lineage(parents: Json) -> list[tuple[str, str]]:
     return [
-        (role, ", ".join(_without_folders(part.strip()) for part in str(value).split(",")))
+        (role, ", ".join(without_folders(part.strip()) for part in str(value).split(",")))
         for role, value in parents.items()
     ]
 
 
-def _table(head: tuple[str, ...], rows: Iterable[Sequence[str]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[Sequence[str]]) -> str:
+    """A table of markdown."""
     cells = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)

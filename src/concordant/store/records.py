@@ -15,7 +15,7 @@ from concordant.comparison import Comparison, Objective, Preference, Side, Tranc
 from concordant.conversation import Conversation, Speaker, Turn
 from concordant.store.people import WorkerKind
 from concordant.store.registry import SnapshotKind
-from concordant.store.tables import ImportedRow, ImportRow, ReplyRow, SnapshotRow, TalkRow, WorkerRow
+from concordant.store.tables import ImportedRow, ImportRow, ReplyRow, RunRow, SnapshotRow, TalkRow, WorkerRow
 from concordant.store.transcripts import Exchange, clicked_side, exchanges, prompt_of, strength
 
 _TALKS_AT_ONCE = 200
@@ -104,8 +104,10 @@ class Models:
     @classmethod
     def read(cls, session: Session) -> "Models":
         rows = {row.id: row for row in session.scalars(select(SnapshotRow))}
+        policies = set(session.scalars(select(RunRow.name).where(RunRow.kind == "policy")))
         return cls(
-            {key: row.label for key, row in rows.items()}, {key: _tranche(row, rows) for key, row in rows.items()}
+            {key: row.label for key, row in rows.items()},
+            {key: _tranche(row, rows, policies) for key, row in rows.items()},
         )
 
     def tranche(self, first: str, second: str) -> Tranche:
@@ -113,10 +115,11 @@ class Models:
         return max(self.tranches[first], self.tranches[second], key=list(Tranche).index)
 
 
-def _tranche(row: SnapshotRow, rows: dict[str, SnapshotRow]) -> Tranche:
+def _tranche(row: SnapshotRow, rows: dict[str, SnapshotRow], policies: set[str]) -> Tranche:
+    """Of a snapshot. A policy is known by its adapter or, where all its weights were trained, by its recorded run."""
     if row.kind == SnapshotKind.MODEL:
-        return Tranche.BASE if row.spec["adapter"] is None else Tranche.ONLINE
-    behind = _tranche(rows[row.spec["of"]], rows)
+        return Tranche.ONLINE if row.spec["adapter"] is not None or row.run in policies else Tranche.BASE
+    behind = _tranche(rows[row.spec["of"]], rows, policies)
     return Tranche.RS if behind is Tranche.BASE else behind
 
 

@@ -30,6 +30,7 @@ from concordant.train.policy_prompts import Prompt, Prompts
 from concordant.train.policy_state import Training, begin, save
 from concordant.train.ppo_update import Batch, update
 from concordant.train.rollout import Rollout, forward_all
+from concordant.train.start_check import refuse_unsound
 from concordant.train.trial import summary, trial_rows
 
 
@@ -56,7 +57,8 @@ def train_policy(
         same random numbers, before and after; which snapshots were kept; where the two PMs parted.
 
     Raises:
-        UserError: no prompt fits, scores are not finite or all the same, or a loss is not finite.
+        UserError: no prompt fits, a check of the models fails before the first update, scores are not finite or all the
+            same, or a loss is not finite.
     """
     if config.stop_when_parted and judges.test is None:
         raise UserError("policy.stop_when_parted is true, and there is no test preference model; name one (--test-pm)")
@@ -64,6 +66,7 @@ def train_policy(
     with run.alone():
         training = begin(run, base, config)
         if training.step == 0:
+            refuse_unsound(training.model, judges.all, config)
             _try_out(run, training, judges, material, config)
         watch(training.step, config.updates, "")
         while training.step < config.updates and not _has_parted(training, config):
