@@ -272,7 +272,8 @@ def test_a_test_model_looks_on_and_the_point_where_it_parts_is_marked(train: Tra
     ]
     assert "parted" not in alone.result and watched.result["parted"] is None  # too few updates to say so
 
-    run = train("run", test=LetterModel(-0.1), **FAST)
+    longer = {**FAST, "updates": 40}
+    run = train("run", test=LetterModel(-0.1), **longer)
     rows = run.metrics()
     for row in rows:
         assert row["test_score"] == pytest.approx(-row["score"] / 2, abs=1e-5)
@@ -285,8 +286,8 @@ def test_a_test_model_looks_on_and_the_point_where_it_parts_is_marked(train: Tra
     assert all("test_score" in row for row in run.samples())
 
     # The optional stop: at the update where the parting was seen.
-    stopped = train("stopped", test=LetterModel(-0.1), stop_when_parted=True, **FAST)
-    assert stopped.result["updates"] == parting.seen < 16
+    stopped = train("stopped", test=LetterModel(-0.1), stop_when_parted=True, **longer)
+    assert stopped.result["updates"] == parting.seen < 40
     assert without_seconds(stopped) == without_seconds(run)[: parting.seen]
     assert stopped.result["parted"] == parting.json()
 
