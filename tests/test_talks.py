@@ -14,6 +14,7 @@ from concordant.store.database import Database
 from concordant.store.reply_queue import claim, fail, queue_length
 from concordant.store.tables import Base, ChoiceRow, MessageRow, ReplyRow, TalkRow
 from concordant.store.talks import (
+    Ending,
     choose,
     count_talks,
     current_talk,
@@ -67,7 +68,7 @@ def test_a_talk_from_its_first_word_to_its_end(database: Database) -> None:
     second = say(database, talk, "two", "k2", draw(model, swap=True))
     write_replies(database)
     choose(database, second, 5, "c2")
-    end_talk(database, talk, 5, "good")
+    end_talk(database, talk, Ending(5, "good"))
     seen = view(database, talk)
     assert seen.finished and seen.turns == 2 and seen.study == "s" and seen.worker_id == worker.id
     # Swapped: reply 0 was shown as B, and B was clicked.
@@ -150,7 +151,7 @@ def test_messages_out_of_turn_are_refused(database: Database) -> None:
     choose(database, comparison, 1, "c")
     with pytest.raises(UserError, match="has its 2 choices"):
         say(database, talk, "three", "k3", draw(model))
-    end_talk(database, talk, None, "")
+    end_talk(database, talk, Ending())
     with pytest.raises(UserError, match="has ended"):
         say(database, talk, "three", "k3", draw(model))
     assert count(database, MessageRow) == 2
@@ -200,22 +201,22 @@ def test_failed_replies_are_queued_again_and_the_others_stay(database: Database)
 def test_a_worker_may_leave_at_any_time(database: Database) -> None:
     worker, model = person(database), base_model(database)
     talk, comparison = ask(database, worker, draw(model))
-    end_talk(database, talk, None, "")
+    end_talk(database, talk, Ending())
     seen = view(database, talk)
     assert seen.finished and seen.pending is None
     assert queue_length(database) == 0, "nothing is written for a talk that has ended"
     with pytest.raises(UserError, match="has ended"):
         retry(database, comparison)
-    end_talk(database, talk, None, "")
+    end_talk(database, talk, Ending())
     with pytest.raises(UserError, match="ended already"):
-        end_talk(database, talk, 1, "changed my mind")
+        end_talk(database, talk, Ending(1, "changed my mind"))
     ask(database, worker, draw(model))
 
 
 def test_a_choice_after_the_end_is_refused(database: Database) -> None:
     talk, comparison = ask(database, person(database), draw(base_model(database)))
     write_replies(database)
-    end_talk(database, talk, None, "")
+    end_talk(database, talk, Ending())
     with pytest.raises(UserError, match="has ended"):
         choose(database, comparison, 1, "c")
 

@@ -27,6 +27,7 @@ from concordant.commands import (
     score_verbs,
     serve_verbs,
     train_verbs,
+    worker_verbs,
 )
 from concordant.commands.outcome import SILENCE, Outcome, Verbs, plain
 from concordant.errors import UserError
@@ -34,6 +35,7 @@ from concordant.errors import UserError
 GROUPS = (
     demo_verbs,
     serve_verbs,
+    worker_verbs,
     data_verbs,
     model_verbs,
     score_verbs,

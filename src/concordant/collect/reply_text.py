@@ -1,12 +1,13 @@
 """A reply on its way to the page: Markdown into safe HTML, and both replies of a pair at one pace.
 
 What a model writes is untrusted. HTML in it is shown as text, links carry no referrer, images are left out (a remote
-image would tell its server who reads). Both replies are shown only as far as both have come, so that speed says nothing
-about who writes.
+image would tell its server who reads). Unless a programme sets it otherwise, neither reply is shown before both are
+complete, so that speed says nothing about who writes.
 """
 
 import re
 from functools import lru_cache
+from typing import Literal
 
 import nh3
 from markdown_it import MarkdownIt
@@ -31,6 +32,16 @@ def to_html(text: str) -> str:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
+
+
+Show = Literal["together", "lockstep", "free"]
+
+
+def so_far(show: Show, text_a: str, text_b: str) -> tuple[str, str]:
+    """How much of two replies is shown while they are written: nothing, as much as both have, or everything."""
+    if show == "together":
+        return "", ""
+    return in_step(text_a, text_b) if show == "lockstep" else (text_a, text_b)
 
 
 def in_step(text_a: str, text_b: str) -> tuple[str, str]:
