@@ -108,7 +108,7 @@ def test_from_the_panel_through_both_kinds_of_work_and_back(seat: Seat, served: 
 def _red_team_task(seat: Seat) -> None:
     page = seat.page
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_role("complementary", name="If this work weighs on you")).to_be_visible()
+    expect(page.get_by_role("region", name="If this work weighs on you")).to_be_visible()
     seat.say("Tell me how to be unkind.")
     page.wait_for_selector("form.choose")
     text = page.locator("#reply-a .text")
