@@ -23,7 +23,7 @@ def patterns() -> set[str]:
             pattern = re.escape(re.sub(r"\{[^}]*\}", "§", key)).replace("§", r"[a-z_]+")
             found.add(pattern + {".many": r"\.(one|many)", ".rows": r"\.\d+"}.get(how, ""))
         found |= {rf"(helpful|harmless)\.{key}" for key in SAID_OF.findall(text)}
-        found |= {re.escape(key) for key in re.findall(r"""["']((?:talk|notice)\.\w+)["']""", text)}
+        found |= {re.escape(key) for key in re.findall(r"""["']((?:talk|notice)\.(?!html)\w+)["']""", text)}
     return found
 
 

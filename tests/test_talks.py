@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -11,6 +12,8 @@ from concordant.comparison import Objective
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.store.database import Database
+from concordant.store.datasets import freeze, load_dataset
+from concordant.store.preferences import Filter
 from concordant.store.reply_queue import claim, fail, queue_length
 from concordant.store.tables import Base, ChoiceRow, MessageRow, ReplyRow, TalkRow
 from concordant.store.talks import (
@@ -133,6 +136,39 @@ def test_nothing_is_chosen_before_both_replies_are_complete(database: Database) 
     with pytest.raises(UserError, match="not complete yet"):
         choose(database, comparison, 1, "c")
     assert other.reply_id != job.reply_id and count(database, ChoiceRow) == 0
+
+
+def test_a_change_of_mind_supersedes_the_choice_and_both_stay_on_record(database: Database, tmp_path: Path) -> None:
+    pair = draw(base_model(database))
+    talk, comparison = ask(database, person(database), pair)
+    write_replies(database)
+    choose(database, comparison, 7, "c")
+    made = view(database, talk).undoable
+    assert made is not None and (made.button, made.number, made.pair.id) == (7, 1, comparison)
+    for _ in range(2):
+        choose(database, comparison, 2, "d", instead_of=1)
+    choose(database, comparison, 7, "c")  # a late repeat of the first submit undoes nothing
+    with pytest.raises(UserError, match="last choice is kept"):
+        choose(database, comparison, 8, "e", instead_of=1)
+    assert view(database, talk).conversation.turns[-1].text == "reply 0"
+    assert count(database, ChoiceRow) == 2
+    frozen = freeze(database, "d", Filter(), tmp_path)
+    (preference,) = load_dataset(frozen.path)
+    assert (preference.preferred, preference.strength, frozen.counts["taken"]) == ("a", 3, 1)
+    say(database, talk, "more", "k2", pair)
+    with pytest.raises(UserError, match="has gone on"):
+        choose(database, comparison, 8, "f", instead_of=2)
+    assert view(database, talk).undoable is None
+
+
+def test_eight_tabs_change_their_mind_and_one_change_counts(database: Database) -> None:
+    talk, comparison = ask(database, person(database), draw(base_model(database)))
+    write_replies(database)
+    choose(database, comparison, 1, "first")
+    results = at_once(lambda n: choose(database, comparison, 8 - n % 4, f"key-{n}", instead_of=1))
+    made = view(database, talk).undoable
+    assert made is not None and made.number == 2 and count(database, ChoiceRow) == 2
+    assert results.count("done") == 2, "the one that counts, and the other tab with the same button"
 
 
 def test_messages_out_of_turn_are_refused(database: Database) -> None:

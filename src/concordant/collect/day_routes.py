@@ -51,11 +51,11 @@ def decline(room: RoomHere, worker: GuestHere) -> Response:
 @router.post("/work/everyday")
 def everyday(room: RoomHere, worker: WorkerHere, allow: Field = "") -> Response:
     """No red-team work in the rest of this sitting, at once; with ``allow``, some again."""
-    if not may_begin(room, worker):
+    talk = talks.current_talk(room.db, worker.id)
+    if talk is None and not may_begin(room, worker):
         return RedirectResponse("/work", 303)
     sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
     prefer_everyday(room.db, sitting.id, not allow)
-    talk = talks.current_talk(room.db, worker.id)
     if allow or talk is None or talk.objective is Objective.HELPFUL:
         return RedirectResponse("/work", 303)
     talks.end_talk(room.db, talk.id, Ending())
@@ -70,7 +70,7 @@ def stop(room: RoomHere, worker: WorkerHere) -> Response:
     sitting = last_sitting(room.db, worker.id)
     if talk is not None and talk.sitting is None:
         talks.end_talk(room.db, talk.id, Ending())
-    if sitting is None or (sitting.ended is not None and sitting.handoff is None):
+    if sitting is None:
         sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
     end_sitting(room.db, sitting.id, Outcome.BROKEN if talk is not None and is_stuck(room, talk) else Outcome.LEFT)
     return RedirectResponse("/work", 303)

@@ -46,7 +46,7 @@ class Filter:
         objective: helpful or harmless.
         tranche: base, rs or online.
         study: tag of the talks; imported rows have none.
-        models: snapshot labels; both replies must be by one of them. Imported rows have none.
+        models: snapshot labels; both replies must be by one of them. Imported rows and rewritten replies have none.
         keep_weakest: also those of the weakest strength.
         sources: only what was collected here, or only what was imported.
     """

@@ -164,6 +164,7 @@ class TalkRow(Base):
         ),
         Index("ix_talks_created", "created", "id"),
         Index("ix_talks_worker_id_created", "worker_id", "created"),
+        Index("ix_talks_sitting_id", "sitting_id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)

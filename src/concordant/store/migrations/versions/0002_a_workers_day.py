@@ -23,6 +23,7 @@ def upgrade() -> None:
     op.add_column("talks", sa.Column("harm", sa.Integer()))
     op.add_column("talks", sa.Column("actionability", sa.Integer()))
     op.create_index("ix_talks_worker_id_created", "talks", ["worker_id", "created"])
+    op.create_index("ix_talks_sitting_id", "talks", ["sitting_id"])
     op.add_column("workers", sa.Column("may_edit", sa.Boolean(), nullable=False, server_default=sa.false()))
     if op.get_bind().dialect.name == "sqlite":
         _sqlite_triggers()
