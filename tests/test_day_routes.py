@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,9 +68,7 @@ def test_a_changed_text_asks_again_in_the_middle_of_a_conversation(store: Databa
     with first.client:
         first.start()
         old = first.room.consent.digest
-    room = room_with(store)
-    object.__setattr__(room, "consent", ConsentText("Now we also **publish** it."))
-    later = Visitor(store, room)
+    later = Visitor(store, replace(room_with(store), consent=ConsentText("Now we also **publish** it.")))
     later.worker, later.token = first.worker, first.token
     with later.client:
         page = later.open_link()
@@ -152,6 +151,21 @@ def test_from_red_team_to_everyday_work_in_one_press(store: Database) -> None:
         assert visitor.page.work == "harmless"
 
 
+def test_switching_after_the_last_choice_of_the_last_task_ends_the_sitting(store: Database) -> None:
+    visitor = Visitor(store, room_with(store, policy="red-team", red_team_turns=1, tasks=1))
+    with visitor.client:
+        visitor.enter()
+        visitor.send("/work/start")
+        visitor.say()
+        write_all(store, "one", "two")
+        visitor.choose(8)
+        for _ in range(2):
+            assert "All tasks are done" in visitor.post("/work/everyday", {}).text
+        assert sitting_of(visitor).outcome is Outcome.COMPLETED and current_talk(store, visitor.worker.id) is None
+        assert visitor.post("/work/stop", {}).status_code == 200
+        assert sitting_of(visitor).outcome is Outcome.COMPLETED, "a second press ends nothing else"
+
+
 def test_stopping_ends_everything_at_once_and_is_on_record(store: Database) -> None:
     visitor = Visitor(store, room_with(store, helpful_turns=2))
     with visitor.client:
@@ -207,6 +221,21 @@ def test_a_choice_can_be_changed_until_the_next_message(store: Database) -> None
     with store.read() as session:
         rows = session.execute(select(ChoiceRow.number, ChoiceRow.button).order_by(ChoiceRow.number)).all()
     assert [tuple(row) for row in rows] == [(1, 1), (2, 7)], "both stay on record"
+
+
+def test_a_message_answers_the_reply_that_stood_on_its_page(store: Database) -> None:
+    visitor = Visitor(store, room_with(store, helpful_turns=2))
+    with visitor.client:
+        visitor.start()
+        comparison = visitor.say()
+        write_all(store, "one", "two")
+        visitor.choose(1)
+        old = visitor.page.form("/work/say")
+        assert old is not None
+        visitor.post("/work/choose", {"comparison": comparison, "key": "second", "button": "8", "instead": "1"})
+        stale = visitor.post("/work/say", {**old.hidden, "text": "to the first reply"})
+        assert stale.status_code == 409 and "another window" in stale.text and "to the first reply" in stale.text
+        assert visitor.send("/work/say", text="to the second reply").status_code == 200
 
 
 def test_red_team_work_is_rated_three_ways(store: Database) -> None:

@@ -15,11 +15,11 @@ from concordant.collect.heartbeat import GeneratorState
 from concordant.collect.panel import offer
 from concordant.collect.room import GuestHere, Room, RoomHere, WorkerHere
 from concordant.collect.steps import Step, next_step
+from concordant.collect.worker_pages import is_deployed
 from concordant.collect.worker_routes import begin, may_begin
 from concordant.comparison import Objective
 from concordant.store import talks
 from concordant.store.consents import agree, has_agreed
-from concordant.store.registry import active_deployments
 from concordant.store.sittings import Outcome, end_sitting, last_sitting, open_sitting, prefer_everyday
 from concordant.store.talks import Ending, TalkView
 from concordant.store.wellbeing import ANSWERS, feel
@@ -59,7 +59,8 @@ def everyday(room: RoomHere, worker: WorkerHere, allow: Field = "") -> Response:
     if allow or talk is None or talk.objective is Objective.HELPFUL:
         return RedirectResponse("/work", 303)
     talks.end_talk(room.db, talk.id, Ending())
-    begin(room, worker)
+    if may_begin(room, worker):  # it may have been the last task, with all its choices
+        begin(room, worker)
     return RedirectResponse("/work?done=switched", 303)
 
 
@@ -102,5 +103,4 @@ def is_stuck(room: Room, talk: TalkView) -> bool:
         return True
     if step is Step.WAIT:
         return room.heartbeat.read() is GeneratorState.GONE
-    fitting = (deployment.objective in (None, talk.objective) for deployment in active_deployments(room.db))
-    return step is Step.SAY and not any(fitting)
+    return step is Step.SAY and not is_deployed(room, talk.objective)

@@ -35,6 +35,16 @@ router = APIRouter()
 Field = Annotated[str, Form()]
 
 
+class SayForm(BaseModel):
+    """What the form for a message sends; ``turn`` and ``seen`` say what it answers."""
+
+    talk: str = ""
+    turn: str = ""
+    seen: str = ""
+    text: str = ""
+    key: str = ""
+
+
 class EndForm(BaseModel):
     """What the form at the end of a conversation sends; ``leave``: before its end."""
 
@@ -88,23 +98,22 @@ def start(room: RoomHere, worker: WorkerHere) -> Response:
 
 
 @router.post("/work/say")
-def send(
-    room: RoomHere, worker: WorkerHere, text: Field = "", key: Field = "", talk: Field = "", turn: Field = ""
-) -> Response:
+def send(room: RoomHere, worker: WorkerHere, said: Annotated[SayForm, Form()]) -> Response:
     """Send a message: it is saved, and two replies are queued for it."""
-    found = own_talk(room, worker, talk)
-    text = text.replace("\r\n", "\n").strip()
+    found = own_talk(room, worker, said.talk)
+    text = said.text.replace("\r\n", "\n").strip()
     problem = message_problem(room.say, text)
     if problem is not None:
         return talk_page(room, found, Shown(problem, text, 422))
-    if found.pending is None and turn != str(choices_made(found) + 1):
+    seen = "" if found.undoable is None else found.undoable.version
+    if found.pending is None and (said.turn != str(choices_made(found) + 1) or said.seen != seen):
         return talk_page(room, found, Shown(room.say("problem.elsewhere"), text, 409))
     try:
-        rng = random.Random(f"{room.seed}:draw:{talk}:{turn}")
+        rng = random.Random(f"{room.seed}:draw:{said.talk}:{said.turn}")
         drawn = draw(active_deployments(room.db), found.objective, room.config, found.study, rng)
-        talks.say(room.db, talk, text, key[:64] or uuid4().hex, drawn)
+        talks.say(room.db, said.talk, text, said.key[:64] or uuid4().hex, drawn)
     except UserError as error:
-        return talk_page(room, talks.view(room.db, talk), Shown(_sentence(error), text, 409))
+        return talk_page(room, talks.view(room.db, said.talk), Shown(_sentence(error), text, 409))
     return _onwards()
 
 

@@ -81,11 +81,18 @@ class PendingComparison:
 
 @dataclass(frozen=True, slots=True)
 class MadeChoice:
-    """A choice that was made. ``number`` counts how often the worker chose between these two."""
+    """A choice that was made: ``number`` counts how often the worker chose between these two, ``edits`` how often they
+    rewrote the reply that they took."""
 
     pair: PendingComparison
     button: int
     number: int
+    edits: int
+
+    @property
+    def version(self) -> str:
+        """Changes with every second thought, so that a message can say what it answers."""
+        return f"{self.number}.{self.edits}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +357,8 @@ def _view(session: Session, talk_id: str) -> TalkView:
 def _undoable(turn: Exchange) -> MadeChoice | None:
     if turn.choice is None:
         return None
-    return MadeChoice(_pending(turn), turn.choice.button, turn.choice.number)
+    edits = 0 if turn.edit is None else turn.edit.number
+    return MadeChoice(_pending(turn), turn.choice.button, turn.choice.number, edits)
 
 
 def _pending(turn: Exchange) -> PendingComparison:
