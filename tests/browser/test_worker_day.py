@@ -148,6 +148,7 @@ def test_everything_by_keys_from_consent_to_stopping(seat: Seat, store: Database
     tab_to("form[action='/work/start'] button")
     press("Enter")
     page.wait_for_selector("#text")
+    tab_to("#text")
     page.keyboard.type("Hello")
     press("Control+Enter")
     seat.choose("7")
