@@ -39,7 +39,7 @@ class Messages:
 
     def rows(self, key: str) -> list[str]:
         """The lines of a list, such as the points of the instructions: ``key.1``, ``key.2``, … in order."""
-        found = []
+        found: list[str] = []
         while (text := self._texts.get(f"{key}.{len(found) + 1}")) is not None:
             found.append(text)
         return found

@@ -167,7 +167,7 @@ def talk_record(db: Database, talk_id: str) -> tuple[TalkSummary, list[TurnRecor
             clicked = (None, None) if button is None else (clicked_side(button), strength(button))
             rewritten = None if turn.edit is None else turn.edit.text
             made = 0 if turn.choice is None else turn.choice.number
-            turns.append(TurnRecord(turn.message.text, a, b, *clicked, rewritten, made))
+            turns.append(TurnRecord(turn.message.text, a, b, clicked[0], clicked[1], rewritten, made))
     return found[0], turns
 
 

@@ -102,8 +102,8 @@ def exchanges(session: Session, talk_ids: Collection[str]) -> dict[str, list[Exc
     result: dict[str, list[Exchange]] = {talk_id: [] for talk_id in talk_ids}
     for message, comparison in turns:
         first, second = (shown[comparison.id, place] for place in ((1, 0) if comparison.swap else (0, 1)))
-        pair, choice = (first, second), choices.get(comparison.id)
-        result[message.talk_id].append(Exchange(message, comparison, pair, choice, edits.get(comparison.id)))
+        pair, made = (first, second), choices.get(comparison.id)
+        result[message.talk_id].append(Exchange(message, comparison, pair, made, edits.get(comparison.id)))
     return result
 
 
