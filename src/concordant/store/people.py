@@ -83,7 +83,7 @@ def participant_of(db: Database, worker_id: str) -> str:
 def participants(db: Database) -> dict[str, str]:
     """Worker id → the id by which their panel knows them, of all who came from one."""
     with db.read() as session:
-        return dict(session.execute(select(ParticipantRow.worker_id, ParticipantRow.participant)).tuples().all())
+        return {row.worker_id: row.participant for row in session.scalars(select(ParticipantRow))}
 
 
 def permit_edits(db: Database, worker_id: str, allowed: bool) -> None:
