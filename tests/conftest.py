@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from concordant.store.database import Database
     from toy_model import ToyModels
 
@@ -157,6 +159,19 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"there is no real data in {folder}; set CONCORDANT_DATA")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Path) -> Iterator["Browser"]:
+    """Chromium, started."""
+    from playwright.sync_api import sync_playwright
+
+    from seats import ARGUMENTS
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from concordant.store.database import Database
 from concordant.store.people import Worker, WorkerKind, add_worker
 from concordant.store.registry import Snapshot, SnapshotKind, add_snapshot
 from concordant.store.reply_queue import ReplyJob, claim, finish
-from concordant.store.talks import Draw, choose, end_talk, open_talk, say
+from concordant.store.talks import Draw, Ending, choose, end_talk, open_talk, say
 
 
 def base_model(db: Database) -> Snapshot:
@@ -65,5 +65,5 @@ def play(
         comparisons.append(say(db, talk, f"question {turn}", f"say-{turn}", pair))
         write_replies(db)
         choose(db, comparisons[-1], button, f"choose-{turn}")
-    end_talk(db, talk, rating=4, comment="fine")
+    end_talk(db, talk, Ending(4, "fine"))
     return comparisons

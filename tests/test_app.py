@@ -72,9 +72,11 @@ def test_streams_run_beside_blocking_routes() -> None:
     """Only the stream is a coroutine; every other route runs in a thread, because it waits for the store."""
     import inspect
 
-    from concordant.collect import researcher_routes, worker_routes
+    from concordant.collect import day_routes, panel, researcher_routes, worker_routes
 
-    routes = [*module.router.routes, *worker_routes.router.routes, *researcher_routes.router.routes]
+    routes = [
+        route for part in (module, panel, day_routes, worker_routes, researcher_routes) for route in part.router.routes
+    ]
     coroutines = {
         getattr(route, "path", "") for route in routes if inspect.iscoroutinefunction(getattr(route, "endpoint", None))
     }

@@ -8,7 +8,7 @@ from concordant.store.database import Database
 from concordant.store.overview import ShownReply, TurnRecord, ended_talks, recent_talks, talk_record, watched_pairs
 from concordant.store.people import WorkerKind
 from concordant.store.reply_queue import claim, write_texts
-from concordant.store.talks import ReplyStatus, end_talk, view
+from concordant.store.talks import Ending, ReplyStatus, end_talk, view
 from stories import ask, base_model, draw, person, play, policy_model, write_replies
 
 
@@ -54,8 +54,8 @@ def test_a_talk_as_a_researcher_reads_it(database: Database) -> None:
         ShownReply("base", ReplyStatus.DONE, "reply 0"),
     )
     assert turns == [
-        TurnRecord("question 1", shown_a, shown_b, "a", 3),
-        TurnRecord("question 2", shown_a, shown_b, "b", 1),
+        TurnRecord("question 1", shown_a, shown_b, "a", 3, None, 1),
+        TurnRecord("question 2", shown_a, shown_b, "b", 1, None, 1),
     ]
 
 
@@ -72,7 +72,7 @@ def test_the_newest_talks_come_first_and_ended_ones_are_counted(database: Databa
     assert [summary.id for summary in recent_talks(database, 10)] == talks[::-1]
     assert len(recent_talks(database, 1)) == 1
     assert ended_talks(database, first.id) == 0
-    end_talk(database, talks[0], None, "")
+    end_talk(database, talks[0], Ending())
     assert (ended_talks(database, first.id), ended_talks(database, second.id)) == (1, 0)
     with pytest.raises(UserError, match="there is no conversation 'none'"):
         talk_record(database, "none")

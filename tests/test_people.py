@@ -1,9 +1,21 @@
 """Workers and the secrets in their links."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from sqlalchemy import select, text
 
 from concordant.store.database import Database
-from concordant.store.people import WorkerKind, add_staff_token, add_worker, is_staff_token, worker_by_token, workers
+from concordant.store.people import (
+    WorkerKind,
+    add_staff_token,
+    add_worker,
+    is_staff_token,
+    participant,
+    participant_of,
+    participants,
+    worker_by_token,
+    workers,
+)
 from concordant.store.tables import StaffTokenRow, WorkerRow
 
 
@@ -36,3 +48,17 @@ def test_staff_tokens_open_the_researchers_pages_and_workers_tokens_do_not(datab
     assert is_staff_token(database, first) and is_staff_token(database, second)
     assert not is_staff_token(database, worker_token)
     assert not is_staff_token(database, first + "x")
+
+
+def test_a_participant_is_one_worker_however_many_browsers_come_at_once(database: Database) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: participant(database, "prolific", "p1"), range(8)))
+    (worker,) = {worker for worker, _ in found}
+    assert len({token for _, token in found}) == 8
+    assert all(worker_by_token(database, token) == worker for _, token in found)
+    assert workers(database) == [worker] and worker.kind is WorkerKind.PERSON
+    other, _ = participant(database, "another panel", "p1")
+    assert other != worker, "ids mean something only within their panel"
+    own, _ = add_worker(database, "Ann", WorkerKind.PERSON)
+    assert participants(database) == {worker.id: "p1", other.id: "p1"}
+    assert (participant_of(database, worker.id), participant_of(database, own.id)) == ("p1", "")

@@ -10,10 +10,12 @@ import pytest
 
 from concordant.collect import replies_watch
 from concordant.collect.heartbeat import Heartbeat
-from concordant.collect.replies_watch import RepliesWatch, events
+from concordant.collect.replies_watch import RepliesWatch, Telling, events
+from concordant.collect.reply_text import so_far
+from concordant.sampler import Reply
 from concordant.store.database import Database
 from concordant.store.overview import WatchedPair, watched_pairs
-from concordant.store.reply_queue import claim, fail, write_texts
+from concordant.store.reply_queue import claim, fail, finish, write_texts
 from stories import ask, base_model, draw, person, write_replies
 from visitors import fresh_store
 
@@ -45,7 +47,7 @@ def follow(store: Database, comparison: str, steps: list[Step], only_end: bool =
 
     async def run() -> list[tuple[str, Any]]:
         watch, heard = RepliesWatch(store, Heartbeat(None)), []
-        async for event in events(watch, comparison, only_end, lambda: False):
+        async for event in events(watch, comparison, Telling(only_end, "lockstep")):
             if event.startswith("event"):
                 heard.append(parse(event))
             if steps:
@@ -133,7 +135,7 @@ def test_many_streams_share_one_look(store: Database, monkeypatch: pytest.Monkey
         watch = RepliesWatch(store, Heartbeat(None))
 
         async def one(comparison: str) -> list[str]:
-            return [event async for event in events(watch, comparison, True, lambda: False)]
+            return [event async for event in events(watch, comparison, Telling(True))]
 
         return await asyncio.gather(*(one(comparison) for comparison in comparisons))
 
@@ -145,7 +147,7 @@ def test_many_streams_share_one_look(store: Database, monkeypatch: pytest.Monkey
 def test_a_stream_ends_with_its_process(store: Database) -> None:
     async def run() -> list[str]:
         watch, looks = RepliesWatch(store, Heartbeat(None)), iter([False, False, True])
-        return [event async for event in events(watch, asked(store), True, lambda: next(looks))]
+        return [event async for event in events(watch, asked(store), Telling(True, stopping=lambda: next(looks)))]
 
     assert asyncio.run(run()) == ["retry: 1000\n\n"]
 
@@ -156,10 +158,36 @@ def test_a_silent_stream_says_that_it_lives(store: Database, monkeypatch: pytest
 
     async def run() -> list[str]:
         watch, heard = RepliesWatch(store, Heartbeat(None)), []
-        async for event in events(watch, comparison, True, lambda: False):
+        async for event in events(watch, comparison, Telling(True)):
             heard.append(event)
             if event.startswith(":"):
                 await asyncio.to_thread(write_replies, store)
         return heard
 
     assert ": still writing\n\n" in asyncio.run(run())
+
+
+def test_together_tells_nothing_of_the_texts_before_both_are_complete(store: Database) -> None:
+    comparison = asked(store)
+    jobs = claim(store, "w", 10, 60.0)
+
+    async def run() -> list[str]:
+        watch, heard = RepliesWatch(store, Heartbeat(None)), []
+        write_texts(store, "w", {job.reply_id: "some words here" for job in jobs})
+        async for event in events(watch, comparison, Telling()):
+            heard.append(event)
+            if len(heard) == 2:
+                await asyncio.to_thread(write_texts, store, "w", {jobs[0].reply_id: "some words here and more"})
+                for job in jobs:
+                    await asyncio.to_thread(finish, store, "w", {job.reply_id: Reply("all of it", True, 3)})
+        return heard
+
+    heard = asyncio.run(run())
+    assert heard[-1].startswith("event: ready")
+    assert not any("words here" in event or "all of it" in event for event in heard)
+
+
+def test_free_shows_each_reply_as_far_as_it_is() -> None:
+    assert so_far("free", "one two", "one") == ("one two", "one")
+    assert so_far("lockstep", "one two", "one") == ("one", "one")
+    assert so_far("together", "one two", "one") == ("", "")

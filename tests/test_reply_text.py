@@ -39,6 +39,11 @@ def test_nothing_runs_and_nothing_is_fetched(text: str) -> None:
         assert bad not in html
 
 
+def test_a_line_end_in_a_file_of_prose_is_a_space() -> None:
+    assert to_html("one\ntwo", prose=True) == "<p>one\ntwo</p>\n"
+    assert to_html("one\ntwo") == "<p>one<br>\ntwo</p>\n"
+
+
 def test_both_show_as_many_words_as_both_have() -> None:
     assert in_step("one two three", "eins") == ("one", "eins")
     assert in_step("one\n\n two  three", "eins zwei ") == ("one\n\n two", "eins zwei")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from concordant.collect.served_page import read_page
-from concordant.collect.serving import address_of, announced, links, listen, running_server
+from concordant.collect.serving import address_of, announced, consent_text, links, listen, running_server
 from concordant.errors import UserError
 from concordant.store.database import Database
 from concordant.store.people import is_staff_token, worker_by_token, workers
@@ -62,6 +62,17 @@ def test_links_of_another_store_are_made_anew(store: Database, tmp_path: Path) -
     assert "old" not in found.worker and "old" not in found.researcher
 
 
+def test_the_consent_text_is_the_programmes_or_the_built_in_one(tmp_path: Path) -> None:
+    file = tmp_path / "consent.md"
+    file.write_text("You may **stop**.\n")
+    assert consent_text(file).text == "You may **stop**.\n"
+    assert "upset you" in consent_text(None).text and "at any time" in consent_text(None).text
+    file.write_text(" \n")
+    for path, problem in ((file, "is empty"), (tmp_path / "none.md", "cannot be read"), (tmp_path, "cannot be read")):
+        with pytest.raises(UserError, match=problem):
+            consent_text(path)
+
+
 def test_a_server_that_is_gone_is_not_running(tmp_path: Path) -> None:
     assert running_server(tmp_path) is None
     with announced(tmp_path, f"http://127.0.0.1:{free_port()}"):
@@ -98,7 +109,9 @@ def test_ctrl_c_ends_it_even_while_a_stream_is_open(tmp_path: Path) -> None:
         Served(tmp_path / "p", seconds=5.0) as served,
         httpx.Client(base_url=served.url, follow_redirects=True, timeout=30) as client,
     ):
-        client.get(served.links["worker"])
+        agree = read_page(client.get(served.links["worker"]).text).form("/work/agree", "agreed")
+        assert agree is not None
+        client.post(agree.action, data={**agree.hidden, "agreed": "1"})
         deadline = time.monotonic() + 30
         while (form := read_page(client.get("/work").text).form("/work/start")) is None:
             assert time.monotonic() < deadline, "no model was deployed"

@@ -3,6 +3,7 @@ from itertools import product
 import pytest
 
 from concordant.collect.heartbeat import GeneratorState
+from concordant.collect.messages import english
 from concordant.collect.steps import (
     Step,
     button_words,
@@ -43,20 +44,20 @@ def test_the_steps_of_a_conversation_of_two_choices() -> None:
 
 def test_the_buttons_mirror_each_other() -> None:
     for objective in Objective:
-        words = button_words(objective)
+        words = button_words(english(), objective)
         assert len(set(words)) == 8
         assert [text.replace("A is", "B is") for text in words[:4]] == list(reversed(words[4:]))
-    assert button_words(Objective.HARMLESS)[0] == "A is much more harmful"
+    assert button_words(english(), Objective.HARMLESS)[0] == "A is much more harmful"
 
 
 def test_waiting_is_honest() -> None:
-    assert waiting_words(GeneratorState.WRITING, 0) == "Writing two replies…"
-    assert "1 comparison is before yours" in waiting_words(GeneratorState.IDLE, 1)
-    assert "12 comparisons are before yours" in waiting_words(GeneratorState.UNKNOWN, 12)
-    assert "not running" in waiting_words(GeneratorState.GONE, 3)
-    assert "is starting" in waiting_words(GeneratorState.STARTING, 3)
+    assert waiting_words(english(), GeneratorState.WRITING, 0) == "Writing two replies…"
+    assert "1 comparison is before yours" in waiting_words(english(), GeneratorState.IDLE, 1)
+    assert "12 comparisons are before yours" in waiting_words(english(), GeneratorState.UNKNOWN, 12)
+    assert "not running" in waiting_words(english(), GeneratorState.GONE, 3)
+    assert "is starting" in waiting_words(english(), GeneratorState.STARTING, 3)
 
 
 @pytest.mark.parametrize(("text", "fine"), [("a", True), ("x" * 4000, True), ("x" * 4001, False), ("\t\n", False)])
 def test_which_messages_fit(text: str, fine: bool) -> None:
-    assert (message_problem(text) is None) is fine
+    assert (message_problem(english(), text) is None) is fine

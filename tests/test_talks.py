@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -11,9 +12,12 @@ from concordant.comparison import Objective
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.store.database import Database
+from concordant.store.datasets import freeze, load_dataset
+from concordant.store.preferences import Filter
 from concordant.store.reply_queue import claim, fail, queue_length
 from concordant.store.tables import Base, ChoiceRow, MessageRow, ReplyRow, TalkRow
 from concordant.store.talks import (
+    Ending,
     choose,
     current_talk,
     end_talk,
@@ -66,7 +70,7 @@ def test_a_talk_from_its_first_word_to_its_end(database: Database) -> None:
     second = say(database, talk, "two", "k2", draw(model, swap=True))
     write_replies(database)
     choose(database, second, 5, "c2")
-    end_talk(database, talk, 5, "good")
+    end_talk(database, talk, Ending(5, "good"))
     seen = view(database, talk)
     assert seen.finished and seen.turns == 2 and seen.study == "s" and seen.worker_id == worker.id
     # Swapped: reply 0 was shown as B, and B was clicked.
@@ -132,6 +136,39 @@ def test_nothing_is_chosen_before_both_replies_are_complete(database: Database) 
     assert other.reply_id != job.reply_id and count(database, ChoiceRow) == 0
 
 
+def test_a_change_of_mind_supersedes_the_choice_and_both_stay_on_record(database: Database, tmp_path: Path) -> None:
+    pair = draw(base_model(database))
+    talk, comparison = ask(database, person(database), pair)
+    write_replies(database)
+    choose(database, comparison, 7, "c")
+    made = view(database, talk).undoable
+    assert made is not None and (made.button, made.number, made.pair.id) == (7, 1, comparison)
+    for _ in range(2):
+        choose(database, comparison, 2, "d", instead_of=1)
+    choose(database, comparison, 7, "c")  # a late repeat of the first submit undoes nothing
+    with pytest.raises(UserError, match="last choice is kept"):
+        choose(database, comparison, 8, "e", instead_of=1)
+    assert view(database, talk).conversation.turns[-1].text == "reply 0"
+    assert count(database, ChoiceRow) == 2
+    frozen = freeze(database, "d", Filter(), tmp_path)
+    (preference,) = load_dataset(frozen.path)
+    assert (preference.preferred, preference.strength, frozen.counts["taken"]) == ("a", 3, 1)
+    say(database, talk, "more", "k2", pair)
+    with pytest.raises(UserError, match="has gone on"):
+        choose(database, comparison, 8, "f", instead_of=2)
+    assert view(database, talk).undoable is None
+
+
+def test_eight_tabs_change_their_mind_and_one_change_counts(database: Database) -> None:
+    talk, comparison = ask(database, person(database), draw(base_model(database)))
+    write_replies(database)
+    choose(database, comparison, 1, "first")
+    results = at_once(lambda n: choose(database, comparison, 8 - n % 4, f"key-{n}", instead_of=1))
+    made = view(database, talk).undoable
+    assert made is not None and made.number == 2 and count(database, ChoiceRow) == 2
+    assert results.count("done") == 2, "the one that counts, and the other tab with the same button"
+
+
 def test_messages_out_of_turn_are_refused(database: Database) -> None:
     worker, model = person(database), base_model(database)
     talk, comparison = ask(database, worker, draw(model))
@@ -148,7 +185,7 @@ def test_messages_out_of_turn_are_refused(database: Database) -> None:
     choose(database, comparison, 1, "c")
     with pytest.raises(UserError, match="has its 2 choices"):
         say(database, talk, "three", "k3", draw(model))
-    end_talk(database, talk, None, "")
+    end_talk(database, talk, Ending())
     with pytest.raises(UserError, match="has ended"):
         say(database, talk, "three", "k3", draw(model))
     assert count(database, MessageRow) == 2
@@ -198,22 +235,22 @@ def test_failed_replies_are_queued_again_and_the_others_stay(database: Database)
 def test_a_worker_may_leave_at_any_time(database: Database) -> None:
     worker, model = person(database), base_model(database)
     talk, comparison = ask(database, worker, draw(model))
-    end_talk(database, talk, None, "")
+    end_talk(database, talk, Ending())
     seen = view(database, talk)
     assert seen.finished and seen.pending is None
     assert queue_length(database) == 0, "nothing is written for a talk that has ended"
     with pytest.raises(UserError, match="has ended"):
         retry(database, comparison)
-    end_talk(database, talk, None, "")
+    end_talk(database, talk, Ending())
     with pytest.raises(UserError, match="ended already"):
-        end_talk(database, talk, 1, "changed my mind")
+        end_talk(database, talk, Ending(1, "changed my mind"))
     ask(database, worker, draw(model))
 
 
 def test_a_choice_after_the_end_is_refused(database: Database) -> None:
     talk, comparison = ask(database, person(database), draw(base_model(database)))
     write_replies(database)
-    end_talk(database, talk, None, "")
+    end_talk(database, talk, Ending())
     with pytest.raises(UserError, match="has ended"):
         choose(database, comparison, 1, "c")
 

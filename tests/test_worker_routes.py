@@ -15,6 +15,7 @@ from concordant.collect.served_page import ServedPage
 from concordant.comparison import Objective
 from concordant.config import CollectConfig
 from concordant.conversation import Conversation
+from concordant.store.consents import agree
 from concordant.store.database import Database
 from concordant.store.people import WorkerKind, add_worker
 from concordant.store.registry import Snapshot, active_deployments, retire
@@ -41,7 +42,7 @@ def shown(page: ServedPage) -> str:
     """Which of the steps a page offers."""
     for form in page.forms:
         step = form.action.removeprefix("/work/")
-        if step != "end" or "rating" in form.fields:
+        if step not in ("stop", "everyday") and (step != "end" or "rating" in form.fields):
             return step
     return "wait" if page.stream else "nothing"
 
@@ -94,7 +95,7 @@ def test_a_reload_shows_the_same_page(visitor: Visitor) -> None:
     visitor.say()
     jobs = claim(visitor.db, "writer", 10, 60.0)
     write_texts(visitor.db, "writer", {job.reply_id: "half a" for job in jobs})
-    assert now() == now() and "half a" in now()
+    assert now() == now() and "half a" not in now(), "nothing is shown before both are complete"
 
 
 def test_the_same_message_sent_twice_counts_once(visitor: Visitor) -> None:
@@ -209,7 +210,8 @@ def test_red_team_work_warns_is_marked_and_asks_for_the_more_harmful_reply(store
     deploy_two(store)
     visitor = Visitor(store, room_with(store, red_team_share=1.0, red_team_turns=1))
     with visitor.client:
-        assert "red-team work" in visitor.client.get(f"/w/{visitor.token}").text
+        visitor.enter()
+        assert "This is red-team work" in visitor.client.get("/work").text
         visitor.send("/work/start")
         html = visitor.client.get("/work").text
         assert "Before you begin" in html and 'data-work="harmless"' in html and "Leave this conversation" in html
@@ -226,8 +228,10 @@ def test_red_team_work_can_be_declined_beforehand(store: Database) -> None:
     deploy_two(store)
     visitor = Visitor(store, room_with(store, red_team_share=1.0))
     with visitor.client:
-        visitor.enter()
-        visitor.send("/work/start", everyday="1")
+        assert visitor.enter().work == "harmless"
+        visitor.send("/work/everyday")
+        assert visitor.page.work == "helpful"
+        visitor.send("/work/start")
         talk = current_talk(store, visitor.worker.id)
         assert talk is not None and talk.objective is Objective.HELPFUL
 
@@ -375,8 +379,12 @@ def _secrets(snapshot: Snapshot) -> list[str]:
 
 
 def test_a_worker_of_a_script_sees_the_same_page(visitor: Visitor) -> None:
-    _, token = add_worker(visitor.db, "a script", WorkerKind.SCRIPTED)
+    script, token = add_worker(visitor.db, "a script", WorkerKind.SCRIPTED)
+    visitor.open_link()
+    consent = visitor.client.get("/work").text
     visitor.enter()
     page = visitor.client.get("/work").text
     with TestClient(create_app(Room(visitor.db, CollectConfig()))) as scripted:
-        assert scripted.get(f"/w/{token}").text == page
+        assert scripted.get(f"/w/{token}").text == consent
+        agree(visitor.db, script.id, visitor.room.consent)
+        assert scripted.get("/work").text == page

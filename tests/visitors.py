@@ -12,7 +12,7 @@ from concordant.collect.app import create_app
 from concordant.collect.heartbeat import Heartbeat
 from concordant.collect.room import Room
 from concordant.collect.served_page import ServedPage, read_page
-from concordant.config import CollectConfig
+from concordant.config import CareConfig, CollectConfig, PanelConfig
 from concordant.sampler import Reply
 from concordant.store.database import Database
 from concordant.store.people import Worker, WorkerKind, add_worker
@@ -42,6 +42,12 @@ class Visitor:
         self.worker, self.token = add_worker(db, name, WorkerKind.PERSON)
 
     def enter(self) -> ServedPage:
+        """Opens the link, and agrees where the page asks for it."""
+        page = self.open_link()
+        form = page.form("/work/agree", "agreed")
+        return page if form is None else read_page(self.post(form.action, {**form.hidden, "agreed": "1"}).text)
+
+    def open_link(self) -> ServedPage:
         return read_page(self.client.get(f"/w/{self.token}").text)
 
     @property
@@ -93,8 +99,11 @@ def write_all(db: Database, *texts: str) -> None:
 
 
 def room_with(db: Database, folder: Path | None = None, **settings: Any) -> Room:
-    """A room with these collect settings; with a folder, it has a heartbeat and a report's place."""
+    """A room with these collect settings; with a folder, it has a heartbeat and a report's place.
+
+    Settings ``care`` and ``panel`` are those sections' (mappings).
+    """
+    care, panel = CareConfig(**settings.pop("care", {})), PanelConfig(**settings.pop("panel", {}))
     heartbeat = Heartbeat(None if folder is None else folder / "generator.state")
-    return Room(
-        db, CollectConfig(**settings), heartbeat=heartbeat, report=None if folder is None else folder / "report"
-    )
+    report = None if folder is None else folder / "report"
+    return Room(db, CollectConfig(**settings), care, panel, heartbeat=heartbeat, report=report)

@@ -30,6 +30,7 @@ from concordant.commands import (
     score_verbs,
     serve_verbs,
     train_verbs,
+    worker_verbs,
 )
 from concordant.commands.outcome import SILENCE, Outcome, Verbs, plain
 from concordant.errors import UserError
@@ -37,6 +38,7 @@ from concordant.errors import UserError
 GROUPS = (
     demo_verbs,
     serve_verbs,
+    worker_verbs,
     data_verbs,
     deploy_verbs,
     model_verbs,

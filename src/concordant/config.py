@@ -306,6 +306,70 @@ class CollectConfig(Section):
         le=1,
         description="Share of comparisons between two different deployments, where there are several.",
     )
+    tasks: int = Field(5, ge=1, description="Conversations in one session of a worker (App. D: Task 1 of 5).")
+    policy: Literal["drawn", "helpful", "red-team", "alternating"] = Field(
+        "drawn",
+        description="What a worker's next task is: drawn by red_team_share, all of one kind, or in turn, helpful "
+        "first. The limits of [care] stand above it.",
+    )
+    show: Literal["together", "lockstep", "free"] = Field(
+        "together",
+        description="When replies appear: both at once when both are complete, as they are written at one pace, or "
+        "as they are written. Only together says nothing of a model's speed.",
+    )
+    consent: str = Field(
+        "", description="Markdown file that people agree to before anything else, in the folder; empty: the built-in."
+    )
+    words: str = Field("", description="TOML file with other words for the workers' pages; empty: English.")
+
+
+class PanelConfig(Section):
+    """Workers who come from a panel: participant, study and session in the address, a code at the end."""
+
+    name: str = Field(
+        "", description="Of the panel; prolific presets its parameters and return address. Empty: nobody comes so."
+    )
+    participant: str = Field("", description="Parameter with the participant's id; empty: the preset's.")
+    study: str = Field("", description="Parameter with the study's id; empty: the preset's.")
+    session: str = Field("", description="Parameter with the session's id; empty: the preset's.")
+    code: str = Field("", description="Completion code for all tasks.")
+    part_code: str = Field("", description="Code for who leaves before, or could not go on; empty: none.")
+    back: str = Field(
+        "",
+        description="Address to go back to, with {code}, {participant}, {study} and {session} filled in; empty: the "
+        "preset's.",
+    )
+
+    @model_validator(mode="after")
+    def _return_address_is_one(self) -> "PanelConfig":
+        if self.back and not self.back.startswith(("https://", "http://")):
+            raise ValueError("back must begin with https:// or http://")
+        try:
+            self.back.format(code="", participant="", study="", session="")
+        except (KeyError, IndexError, ValueError):
+            raise ValueError(
+                "back may hold {code}, {participant}, {study} and {session}, and no other braces"
+            ) from None
+        return self
+
+
+class CareConfig(Section):
+    """Limits on red-team work, which the server keeps, and what people who do it are offered."""
+
+    red_team_per_session: int = Field(3, ge=0, description="Most red-team conversations in one session.")
+    red_team_per_day: int = Field(6, ge=0, description="Most red-team conversations of one worker in any 24 hours.")
+    break_after: int = Field(2, ge=1, description="Red-team conversations on end after which a break is due.")
+    break_minutes: int = Field(
+        10, ge=0, description="Length of the break: other work, or rest; no red-team task begins before it is over."
+    )
+    blur: bool = Field(True, description="In red-team work, replies are blurred until the worker asks to see them.")
+    wellbeing: bool = Field(True, description="Whether to ask how somebody feels after red-team work.")
+    smallest_group: int = Field(
+        5, ge=3, description="Staff see a week's answers only if so many different people gave one."
+    )
+    support: dict[str, str] = Field(
+        {}, description="Name of a help line or contact → web address or telephone number; on every red-team page."
+    )
 
 
 class IterateConfig(Section):
@@ -337,6 +401,10 @@ class ProgrammeConfig(Section):
     seed: int = Field(0, ge=-(2**31), lt=2**31, description="Seed of everything drawn at random.")
     sampling: SamplingConfig = Field(default_factory=lambda: SamplingConfig(), description="Replies people read.")
     collect: CollectConfig = Field(default_factory=lambda: CollectConfig(), description="The web interface.")
+    panel: PanelConfig = Field(
+        default_factory=lambda: PanelConfig(), description="Workers who come from a panel, such as Prolific."
+    )
+    care: CareConfig = Field(default_factory=lambda: CareConfig(), description="Looking after people.")
     pm: PreferenceModelConfig = Field(
         default_factory=lambda: PreferenceModelConfig(), description="Preference-model training."
     )

@@ -1,4 +1,4 @@
-"""The worker's page in a real browser: by mouse, by keys alone, reloaded half-way, narrow, dark, and without script."""
+"""A conversation in a real browser: by mouse, by keys alone, reloaded half-way, narrow, dark, and without script."""
 
 import re
 from collections.abc import Iterator
@@ -6,41 +6,26 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from concordant.comparison import Objective
 from concordant.programme import Programme
 from concordant.store.database import Database
 from concordant.store.people import WorkerKind, add_worker
 from concordant.store.talks import current_talk, open_talk
+from seats import Seat
 from served import Served
 
 pytestmark = pytest.mark.browser
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 TURNS = 2
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("programme") / "p"
-    with Served(folder, f"[collect]\nhelpful_turns = {TURNS}\n", seconds=0.05) as found:
+    with Served(folder, f'[collect]\nhelpful_turns = {TURNS}\nshow = "lockstep"\n', seconds=0.05) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
@@ -48,31 +33,6 @@ def store(served: Served) -> Iterator[Database]:
     database = Database.open(Programme.open(served.folder).store_url)
     yield database
     database.close()
-
-
-class Seat:
-    """A worker in front of a page, which complains about every error in the console."""
-
-    def __init__(self, served: Served, store: Database, context: BrowserContext) -> None:
-        self.store = store
-        self.worker, token = add_worker(store, "someone", WorkerKind.PERSON)
-        self.link = f"{served.url}/w/{token}"
-        self.page: Page = context.new_page()
-        self.page.set_default_timeout(20_000)
-        self.errors: list[str] = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
-
-    def enter(self) -> None:
-        """Opens the link; reloads until the generator has put its model in place."""
-        self.page.goto(self.link)
-        while self.page.get_by_text("Look again").count():
-            self.page.wait_for_timeout(200)
-            self.page.reload()
-
-    def choices(self) -> int:
-        talk = current_talk(self.store, self.worker.id)
-        return -1 if talk is None else sum(turn.speaker == "assistant" for turn in talk.conversation.turns)
 
 
 @pytest.fixture
@@ -92,7 +52,7 @@ def test_a_conversation_by_mouse(seat: Seat) -> None:
         page.get_by_label(re.compile("What would you like help with|Your answer")).fill(f"Question {turn}")
         page.get_by_role("button", name="Send").click()
         expect(page.get_by_text("Writing two replies…")).to_be_visible()
-        expect(page.get_by_role("group", name="Which reply is more helpful and honest?")).to_be_visible()
+        expect(page.get_by_role("radiogroup", name="Which reply is more helpful and honest?")).to_be_visible()
         expect(page.get_by_role("radio", checked=True)).to_have_count(0)
         assert page.get_by_role("radio").count() == 8
         name = "A is much better" if turn == 1 else "B is slightly better"
@@ -143,7 +103,7 @@ def test_a_conversation_by_keys_alone(seat: Seat) -> None:
         press("Enter")
         page.wait_for_selector("form.say, form.end")
         assert seat.choices() == turn
-    tab_to("#r1")
+    tab_to("#rating1")
     press("ArrowRight")
     tab_to("form.end button")
     press("Enter")
@@ -321,6 +281,7 @@ def test_red_team_work_has_its_own_colour(seat: Seat, store: Database, served: S
         worker, token = add_worker(store, f"for {objective}", WorkerKind.PERSON)
         open_talk(store, worker.id, objective, 1, "")
         page.goto(f"{served.url}/w/{token}")
+        seat.agree()
         colours.append(page.evaluate("getComputedStyle(document.querySelector('.button')).backgroundColor"))
         expect(page.get_by_role("button", name="Leave this conversation")).to_be_visible()
     assert colours[0] != colours[1]

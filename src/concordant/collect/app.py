@@ -9,12 +9,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
-from concordant.collect import researcher_routes, worker_routes
+from concordant.collect import day_routes, panel, researcher_routes, worker_routes
 from concordant.collect.guard import Guard
-from concordant.collect.replies_watch import RepliesWatch, events
-from concordant.collect.room import NotInvited, Room, RoomHere, WorkerHere, room_of, static_files
+from concordant.collect.replies_watch import RepliesWatch, Telling, events
+from concordant.collect.room import NotAgreed, NotInvited, Room, RoomHere, WorkerHere, room_of, static_files
 from concordant.collect.worker_routes import own_talk_of
 from concordant.errors import UserError
 
@@ -30,9 +30,10 @@ def create_app(room: Room) -> FastAPI:
     app.state.room = room
     app.state.watch = RepliesWatch(room.db, room.heartbeat)
     app.add_middleware(Guard)
-    for part in (router, worker_routes.router, researcher_routes.router):
+    for part in (router, panel.router, worker_routes.router, day_routes.router, researcher_routes.router):
         app.include_router(part)
     app.add_exception_handler(NotInvited, _not_invited)
+    app.add_exception_handler(NotAgreed, _not_agreed)
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(404, _http_error)
@@ -45,11 +46,7 @@ def create_app(room: Room) -> FastAPI:
 @router.get("/")
 def home(room: RoomHere) -> Response:
     """Tells a stranger what this is."""
-    return room.notice(
-        200,
-        "Concordant",
-        "Here people compare replies of language models. Open the link that was sent to you to begin.",
-    )
+    return room.notice(200, room.say("notice.home_title"), room.say("notice.home"))
 
 
 @router.get("/healthz")
@@ -79,37 +76,46 @@ async def stream(
 ) -> StreamingResponse:
     """Both replies while they are written. ``only=end``: just when they are complete."""
     watch: RepliesWatch = request.app.state.watch
-    body: AsyncIterator[str] = events(watch, comparison, only == "end", room.stopping)
+    telling = Telling(only == "end", room.config.show, room.say, room.stopping)
+    body: AsyncIterator[str] = events(watch, comparison, telling)
     # Proxies that gather a response before passing it on are asked not to.
     return StreamingResponse(body, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 def _not_invited(request: Request, error: Exception) -> Response:
     assert isinstance(error, NotInvited)
-    who = "The researcher's link is printed by 'concordant serve'." if error.staff else "It was sent to you."
-    text = f"This page opens with your own link. {who} Open it once in this browser; after that this page knows you."
-    return room_of(request).notice(403, "Open your own link first", text)
+    room = room_of(request)
+    return room.notice(
+        403, room.say("notice.link_title"), room.say("notice.link_staff" if error.staff else "notice.link")
+    )
+
+
+def _not_agreed(request: Request, error: Exception) -> Response:
+    return RedirectResponse("/work", 303)  # which asks for it, and goes on from there
 
 
 def _user_error(request: Request, error: Exception) -> Response:
     text = str(error)
-    way = ("/work#now", "Go on") if request.url.path.startswith("/work") else None
-    return room_of(request).notice(409, "That did not work", f"{text[:1].upper()}{text[1:]}.", way)
+    room = room_of(request)
+    return room.notice(409, room.say("problem.title"), f"{text[:1].upper()}{text[1:]}.", _way_on(request))
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else getattr(error, "status_code", 404)
-    way = ("/work#now", "Go on") if request.url.path.startswith("/work") else None
-    return room_of(request).notice(status, "There is nothing here", "Go back, or open your own link again.", way)
+    room = room_of(request)
+    return room.notice(status, room.say("notice.nothing_title"), room.say("notice.nothing"), _way_on(request))
 
 
 def _bad_form(request: Request, error: Exception) -> Response:
-    text = "Something in the form was missing. What was saved before is still there."
-    return room_of(request).notice(422, "That did not work", text, ("/work#now", "Go on"))
+    room = room_of(request)
+    return room.notice(422, room.say("problem.title"), room.say("notice.form"), ("/work#now", room.say("page.go_on")))
 
 
 def _our_fault(request: Request, error: Exception) -> Response:
-    text = (
-        "Something broke on our side, not on yours. What was saved before is still there. Please try again in a moment."
-    )
-    return room_of(request).notice(500, "That did not work", text, ("/work#now", "Try again"))
+    room = room_of(request)
+    way = ("/work#now", room.say("page.try_again"))
+    return room.notice(500, room.say("problem.title"), room.say("notice.fault"), way)
+
+
+def _way_on(request: Request) -> tuple[str, str] | None:
+    return ("/work#now", room_of(request).say("page.go_on")) if request.url.path.startswith("/work") else None

@@ -8,10 +8,11 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from concordant.collect.heartbeat import GeneratorState, Heartbeat
-from concordant.collect.reply_text import in_step, to_html
+from concordant.collect.messages import Messages, english
+from concordant.collect.reply_text import Show, so_far, to_html
 from concordant.collect.steps import Step, pair_step, waiting_words
 from concordant.store.database import Database
 from concordant.store.overview import WatchedPair, watched_pairs
@@ -27,6 +28,23 @@ class Tick:
 
     pairs: dict[str, WatchedPair]
     generator: GeneratorState
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How a stream is told.
+
+    Attributes:
+        only_end: leave out the ``text`` events.
+        show: how much of the replies while they are written.
+        say: the words of the note.
+        stopping: whether the process ends.
+    """
+
+    only_end: bool = False
+    show: Show = "together"
+    say: Messages = field(default_factory=english)
+    stopping: Callable[[], bool] = lambda: False
 
 
 class RepliesWatch:
@@ -66,35 +84,27 @@ class RepliesWatch:
         return Tick(watched_pairs(self._db, comparison_ids), self._heartbeat.read())
 
 
-async def events(
-    watch: RepliesWatch, comparison_id: str, only_end: bool, stopping: Callable[[], bool]
-) -> AsyncIterator[str]:
+async def events(watch: RepliesWatch, comparison_id: str, telling: Telling) -> AsyncIterator[str]:
     """Server-sent events about a pair, until it needs the worker.
 
-    ``text``: {seq, a, b, note}: both texts as HTML, cut to the same number of words. ``ready`` and ``failed``: {seq};
-    the page then asks for its new state.
-
-    Args:
-        watch: where states come from.
-        comparison_id: the pair.
-        only_end: leave out the ``text`` events.
-        stopping: whether the process ends.
+    ``text``: {seq, a, b, note}: both texts as HTML, as far as they are shown. ``ready`` and ``failed``: {seq}; the page
+    then asks for its new state.
     """
     sequence, silent, sent = 0, 0.0, ("", "", "")
     yield "retry: 1000\n\n"
     async for state, generator in watch.states(comparison_id):
-        if stopping():
+        if telling.stopping():
             return
         step = pair_step(state.pair)
         if step is not Step.WAIT:
             yield _event("ready" if step is Step.CHOOSE else "failed", {"seq": sequence + 1})
             return
-        a, b = in_step(state.pair.a.text, state.pair.b.text)
+        a, b = so_far(telling.show, state.pair.a.text, state.pair.b.text)
         if len(a) < len(sent[0]) or len(b) < len(sent[1]):
             a, b = sent[:2]  # a second writer started over: what was shown stays until it is passed
-        new = (a, b, waiting_words(generator, state.ahead))
+        new = (a, b, waiting_words(telling.say, generator, state.ahead))
         silent += POLL_SECONDS
-        if new != sent and not only_end:
+        if new != sent and not telling.only_end:
             sequence, silent, sent = sequence + 1, 0.0, new
             yield _event("text", {"seq": sequence, "a": to_html(a), "b": to_html(b), "note": new[2]})
         elif silent >= SILENCE_SECONDS:

@@ -1,10 +1,13 @@
-"""The researcher's pages: what was collected, by whom, from which models; the newest report (paper §2.2, §2.3).
+"""The researcher's pages: what was collected, by whom, from which models; sittings; reports (paper §2.2, §2.3).
 
 Only for those with the researcher's link, because these pages name models. Left out: editing, deployments included:
 an iteration deploys what it trained.
 """
 
+import csv
+import io
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,12 @@ from concordant.collect.reply_text import to_html
 from concordant.collect.room import COOKIE_SECONDS, STAFF_COOKIE, Room, RoomHere, StaffHere, staff_of
 from concordant.errors import UserError
 from concordant.store.overview import TurnRecord, recent_talks, talk_record
-from concordant.store.people import is_staff_token
+from concordant.store.people import is_staff_token, participants
 from concordant.store.preferences import counts
 from concordant.store.registry import active_deployments, snapshots
 from concordant.store.reply_queue import queue_length
+from concordant.store.sittings import Sitting, sittings
+from concordant.store.wellbeing import weeks
 
 router = APIRouter(prefix="/researcher")
 MOST_TALKS = 200
@@ -62,6 +67,34 @@ def conversation(talk_id: str, room: RoomHere, staff: StaffHere) -> HTMLResponse
     return _page(room, "conversation", talk=talk, turns=[_turn(turn) for turn in turns])
 
 
+@router.get("/sittings")
+def all_sittings(room: RoomHere, staff: StaffHere) -> HTMLResponse:
+    """The newest sittings, and how people felt after red-team work, by the week and only for enough people."""
+    now = datetime.now(UTC)
+    return _page(
+        room,
+        "sittings",
+        sittings=[_line(name, sitting, now) for name, sitting in sittings(room.db, MOST_TALKS)],
+        most=MOST_TALKS,
+        weeks=weeks(room.db, room.care.smallest_group, now.date()),
+        group=room.care.smallest_group,
+    )
+
+
+@router.get("/sittings.csv")
+def sittings_file(room: RoomHere, staff: StaffHere) -> Response:
+    """Every sitting with what is needed to pay for the whole of it or for a part."""
+    now = datetime.now(UTC)
+    text, known = io.StringIO(), participants(room.db)
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for name, sitting in sittings(room.db):
+        row = {**_line(name, sitting, now), "participant": known.get(sitting.worker_id, "")}
+        writer.writerow({column: _cell(row[column]) for column in _COLUMNS})
+    disposition = {"Content-Disposition": 'attachment; filename="sittings.csv"'}
+    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=disposition)
+
+
 @router.get("/models")
 def models(room: RoomHere, staff: StaffHere) -> HTMLResponse:
     """Every snapshot, and which are deployed."""
@@ -83,6 +116,44 @@ def report_file(path: str, room: RoomHere, staff: StaffHere) -> Response:
     if file is None:
         raise HTTPException(404)
     return FileResponse(file)
+
+
+_COLUMNS = (
+    *("sitting", "worker", "panel", "participant", "study", "session", "state", "tasks", "done", "left", "choices"),
+    *("red_team", "minutes", "began", "last", "ended", "code"),
+)
+ABANDONED_HOURS = 2
+"""An open sitting with no sign of life for so long is shown as abandoned; coming back, it goes on."""
+
+
+def _line(name: str, sitting: Sitting, now: datetime) -> dict[str, Any]:
+    handoff = sitting.handoff
+    state = "open" if sitting.outcome is None else sitting.outcome.value
+    if sitting.outcome is None and now - sitting.last > timedelta(hours=ABANDONED_HOURS):
+        state = "abandoned"
+    return {
+        "sitting": sitting.id,
+        "worker": name,
+        "panel": "" if handoff is None else handoff.panel,
+        "study": "" if handoff is None else handoff.study,
+        "session": "" if handoff is None else handoff.session,
+        "state": state,
+        "tasks": sitting.offer.tasks,
+        "done": sitting.done,
+        "left": sitting.left,
+        "choices": sitting.choices,
+        "red_team": sitting.red_team,
+        "minutes": round((sitting.last - sitting.began).total_seconds() / 60, 1),
+        "began": sitting.began.isoformat(timespec="seconds"),
+        "last": sitting.last.isoformat(timespec="seconds"),
+        "ended": "" if sitting.ended is None else sitting.ended.isoformat(timespec="seconds"),
+        "code": sitting.code,
+    }
+
+
+def _cell(value: object) -> object:
+    """A value as a spreadsheet may have it: a text that it would take for a formula gets a quote in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _page(room: Room, name: str, **values: Any) -> HTMLResponse:
@@ -119,4 +190,10 @@ def _turn(turn: TurnRecord) -> dict[str, Any]:
         }
         for side, reply in (("a", turn.a), ("b", turn.b))
     ]
-    return {"message": turn.message, "replies": replies, "strength": turn.strength}
+    return {
+        "message": turn.message,
+        "replies": replies,
+        "strength": turn.strength,
+        "rewritten": turn.rewritten,
+        "changed": turn.choices > 1,
+    }

@@ -1,7 +1,7 @@
 """What the routes share: the store, the settings, and how a page is made.
 
-Routes take it with ``RoomHere``, and who is behind a request, a worker or a researcher, with ``WorkerHere`` and
-``StaffHere``.
+Routes take it with ``RoomHere``, and who is behind a request with ``WorkerHere`` (a worker who agreed to take part),
+``GuestHere`` (a worker who may not have agreed yet) or ``StaffHere``.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,10 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from concordant.collect.heartbeat import Heartbeat
+from concordant.collect.messages import Messages, english
 from concordant.collect.static_files import StaticFiles
-from concordant.config import CollectConfig
+from concordant.config import CareConfig, CollectConfig, PanelConfig
+from concordant.store.consents import ConsentText, has_agreed
 from concordant.store.database import Database
 from concordant.store.people import Worker, is_staff_token, worker_by_token
 
@@ -52,13 +54,27 @@ class NotInvited(Exception):
         self.staff = staff
 
 
+class NotAgreed(Exception):
+    """The worker has not agreed to the text as it stands now."""
+
+
+@cache
+def built_in_consent() -> ConsentText:
+    """The text that people agree to where the programme has none of its own."""
+    return ConsentText((Path(__file__).parent / "words/consent.md").read_text())
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """What a web process knows.
 
     Attributes:
         db: the store; the only place where anything is kept.
-        config: turns, shares.
+        config: tasks, turns, shares.
+        care: limits on red-team work, and what is offered to those who do it.
+        panel: where workers may come from.
+        say: the words of the workers' pages.
+        consent: what people agree to before anything else.
         seed: of every draw; secret, or a worker could work out which model wrote which side.
         heartbeat: where the generator says that it is alive.
         report: folder of the newest report, for researchers; None: there is none.
@@ -68,6 +84,10 @@ class Room:
 
     db: Database
     config: CollectConfig
+    care: CareConfig = field(default_factory=lambda: CareConfig())
+    panel: PanelConfig = field(default_factory=lambda: PanelConfig())
+    say: Messages = field(default_factory=english)
+    consent: ConsentText = field(default_factory=built_in_consent)
     seed: str = "0"
     heartbeat: Heartbeat = field(default_factory=lambda: Heartbeat(None))
     report: Path | None = None
@@ -76,7 +96,8 @@ class Room:
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A whole page."""
-        return HTMLResponse(_templates().get_template(template).render(banner=self.banner, **values), status)
+        text = _templates().get_template(template).render(banner=self.banner, say=self.say, **values)
+        return HTMLResponse(text, status)
 
     def notice(self, status: int, title: str, text: str, link: tuple[str, str] | None = None) -> HTMLResponse:
         """A page of one short text and perhaps one (address, text) to go on with."""
@@ -101,11 +122,19 @@ def worker_of(request: Request, room: RoomHere) -> Worker:
     return worker
 
 
+def agreed_worker_of(room: RoomHere, worker: Annotated[Worker, Depends(worker_of)]) -> Worker:
+    """The same, if they have agreed to the text as it stands."""
+    if not has_agreed(room.db, worker.id, room.consent):
+        raise NotAgreed
+    return worker
+
+
 def staff_of(request: Request, room: RoomHere) -> None:
     """Lets researchers through."""
     if not is_staff_token(room.db, request.cookies.get(STAFF_COOKIE, "")):
         raise NotInvited(staff=True)
 
 
-WorkerHere = Annotated[Worker, Depends(worker_of)]
+GuestHere = Annotated[Worker, Depends(worker_of)]
+WorkerHere = Annotated[Worker, Depends(agreed_worker_of)]
 StaffHere = Annotated[None, Depends(staff_of)]

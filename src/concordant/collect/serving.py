@@ -18,9 +18,10 @@ import httpx
 import uvicorn
 
 from concordant.collect.app import HEALTHY, create_app
-from concordant.collect.room import Room
+from concordant.collect.room import Room, built_in_consent
 from concordant.errors import UserError
 from concordant.runs import write_whole
+from concordant.store.consents import ConsentText
 from concordant.store.database import Database
 from concordant.store.journal import process_exists
 from concordant.store.people import WorkerKind, add_staff_token, add_worker, is_staff_token, worker_by_token
@@ -84,6 +85,23 @@ def links(db: Database, folder: Path, url: str) -> Links:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(tokens, file)
     return Links(f"{url}/w/{worker}", f"{url}/researcher?key={researcher}")
+
+
+def consent_text(file: Path | None) -> ConsentText:
+    """What people agree to: a Markdown file's content, or the built-in text.
+
+    Raises:
+        UserError: the file cannot be read, or says nothing.
+    """
+    if file is None:
+        return built_in_consent()
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"consent text {file} cannot be read ({error}); check collect.consent") from None
+    if not text.strip():
+        raise UserError(f"consent text {file} is empty; write what people agree to, or leave collect.consent out")
+    return ConsentText(text)
 
 
 def running_server(folder: Path) -> str | None:

@@ -235,6 +235,8 @@ class _Talk:
             if page.stream is not None:
                 await self._browser.wait(page.stream)
                 page = await self._browser.get("/work")
+            elif form := page.form("/work/agree", "agreed"):
+                page = await self._browser.post(form, agreed="1")
             elif form := page.form("/work/choose", "button"):
                 page = await self._choose(form, page)
             elif form := page.form("/work/retry"):

@@ -1,12 +1,12 @@
-"""What a worker's page asks for next, and the words it says it in (paper §2.1, App. D).
+"""What a worker's page asks for next (paper §2.1, App. D); the words for it are in ``messages.py``.
 
 At any moment a page has one step, so that nobody wonders what to do.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from concordant.collect.heartbeat import GeneratorState
+from concordant.collect.messages import Messages
 from concordant.comparison import Objective
 from concordant.conversation import Speaker
 from concordant.store.talks import PendingComparison, ReplyStatus, TalkView
@@ -15,22 +15,13 @@ LONGEST_MESSAGE = 4000
 """Characters in one message."""
 LONGEST_COMMENT = 2000
 """Characters in the comment at the end."""
+LONGEST_EDIT = 8000
+"""Characters in a rewritten reply."""
 FOLDED = 1800
 """Both replies of a pair are folded alike where one has more characters than this."""
 
-BUTTON_WORDS = (
-    "A is much better",
-    "A is better",
-    "A is a bit better",
-    "A is slightly better, or I am not sure",
-    "B is slightly better, or I am not sure",
-    "B is a bit better",
-    "B is better",
-    "B is much better",
-)
-"""What the eight buttons say in helpful work."""
-
-RATING_WORDS = ("Bad", "Poor", "Fair", "Good", "Very good")
+RATINGS = range(1, 6)
+"""What the ratings at the end of a conversation go from and to."""
 
 
 class Step(StrEnum):
@@ -63,81 +54,30 @@ def pair_step(pair: PendingComparison) -> Step:
     return Step.RETRY if ReplyStatus.FAILED in states else Step.CHOOSE
 
 
-def button_words(objective: Objective) -> tuple[str, ...]:
+def button_words(say: Messages, objective: Objective) -> list[str]:
     """What the eight buttons say, 1 to 8."""
-    if objective is Objective.HELPFUL:
-        return BUTTON_WORDS
-    return tuple(words.replace("better", "more harmful") for words in BUTTON_WORDS)
+    return say.rows(f"buttons.{objective.value}")
 
 
-def waiting_words(generator: GeneratorState, ahead: int) -> str:
+def waiting_words(say: Messages, generator: GeneratorState, ahead: int) -> str:
     """What a worker is told while two replies are written.
 
     Args:
+        say: the words.
         generator: what the generator last said.
         ahead: how many comparisons are written before this one.
     """
     if generator is GeneratorState.GONE:
-        return (
-            "The program that writes replies is not running just now. Your message is saved, and this page goes on "
-            "by itself as soon as it is back."
-        )
+        return say("wait.gone")
     if generator is GeneratorState.STARTING:
-        return "The program that writes replies is starting. Your message is saved; this takes a minute or less."
-    if ahead:
-        return f"Writing two replies… {ahead} {'comparison is' if ahead == 1 else 'comparisons are'} before yours."
-    return "Writing two replies…"
+        return say("wait.starting")
+    return say.many("wait.ahead", ahead) if ahead else say("wait.writing")
 
 
-def message_problem(text: str) -> str | None:
+def message_problem(say: Messages, text: str) -> str | None:
     """Why a message cannot be sent, in kind words, or None."""
     if not text.strip():
-        return "There is nothing in your message yet. Write a few words, then send it."
+        return say("problem.empty")
     if len(text) > LONGEST_MESSAGE:
-        return (
-            f"Your message has {len(text):,} characters; {LONGEST_MESSAGE:,} fit. "
-            "It is still here: shorten it a little, then send it."
-        )
+        return say("problem.long", n=f"{len(text):,}", most=f"{LONGEST_MESSAGE:,}")
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What a page says in one kind of work."""
-
-    title: str
-    lead: str
-    opening: str
-    question: str
-    hint: str
-    rating: str
-    comment: str
-    thanks: str
-
-
-WORDS = {
-    Objective.HELPFUL: Words(
-        title="Talk with an assistant",
-        lead="Ask for anything that can be done in words: an answer, a plan, a text, a piece of code. "
-        "You will get two replies and say which one is better.",
-        opening="What would you like help with?",
-        question="Which reply is more helpful and honest?",
-        hint="The further out, the stronger. If they are about equal, take one of the two in the middle. "
-        "Made-up facts are not helpful, however good they sound.",
-        rating="How good was the assistant?",
-        comment="I thought the assistant was …",
-        thanks="Thank you. Your choices are saved.",
-    ),
-    Objective.HARMLESS: Words(
-        title="Try to bring out harm",
-        lead="Here you try to make an assistant say something harmful, so that it can be made safer. "
-        "You will get two replies and say which one is more harmful. Stay with one topic.",
-        opening="How do you begin?",
-        question="Which reply is more harmful?",
-        hint="The further out, the stronger. If they are about equal, take one of the two in the middle. "
-        "Wrong facts said with confidence count as harm.",
-        rating="How successful were you at bringing out harm?",
-        comment="I thought the assistant was …",
-        thanks="Thank you. This work is not pleasant, and it makes assistants safer. Take a break if you need one.",
-    ),
-}

@@ -1,22 +1,23 @@
-"""The worker's two pages, made from what the store holds: before a conversation, and in one (paper §2.1, App. D).
+"""The page of a conversation, made from what the store holds (paper §2.1, App. D).
 
 Nothing on them names a model or depends on which one wrote what.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import uuid4
 
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
 from concordant.collect.heartbeat import GeneratorState
-from concordant.collect.reply_text import in_step, to_html
+from concordant.collect.reply_text import so_far, to_html
 from concordant.collect.room import Room
 from concordant.collect.steps import (
     FOLDED,
     LONGEST_COMMENT,
+    LONGEST_EDIT,
     LONGEST_MESSAGE,
-    RATING_WORDS,
-    WORDS,
     Step,
     button_words,
     choices_made,
@@ -25,62 +26,125 @@ from concordant.collect.steps import (
 )
 from concordant.comparison import Objective
 from concordant.conversation import Speaker, Turn
-from concordant.store.overview import ended_talks, watched_pairs
-from concordant.store.people import Worker
+from concordant.store.overview import watched_pairs
 from concordant.store.registry import active_deployments
+from concordant.store.sittings import Sitting, last_sitting
 from concordant.store.talks import PendingComparison, TalkView
 
 
-def start_page(room: Room, worker: Worker, done: str) -> HTMLResponse:
-    """The page of a worker without a conversation. ``done``: "left", or the objective just finished, for thanks."""
-    thanks = {
-        "left": "You have left the conversation. That is fine; what you chose before is saved.",
-        **{objective.value: WORDS[objective].thanks for objective in Objective},
-    }
-    return room.page(
-        "start.html",
-        task=ended_talks(room.db, worker.id) + 1,
-        turns=room.config.helpful_turns,
-        deployed=bool(active_deployments(room.db)),
-        starting=room.heartbeat.read() is GeneratorState.STARTING,
-        red_team=room.config.red_team_share > 0,
-        thanks=thanks.get(done, ""),
-    )
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a page of a talk shows beside what the store holds.
+
+    Attributes:
+        problem: stands over the next step.
+        draft: keeps what was typed.
+        status: of the answer.
+        again: the last choice is being made again.
+        edit: the reply that was taken is being rewritten.
+        note: a word of thanks over the conversation.
+    """
+
+    problem: str = ""
+    draft: str = ""
+    status: int = 200
+    again: bool = False
+    edit: bool = False
+    note: str = ""
 
 
-def talk_page(
-    room: Room, worker: Worker, talk: TalkView, status: int = 200, problem: str = "", draft: str = ""
-) -> HTMLResponse:
-    """The page of an open talk. ``problem`` stands over the next step; ``draft`` keeps what was typed."""
+PLAIN = Shown()
+
+
+def talk_page(room: Room, talk: TalkView, shown: Shown = PLAIN) -> HTMLResponse:
+    """The page of an open talk."""
+    say = room.say
     if talk.finished:
-        return room.notice(409, "This conversation has ended", "It was ended in another window.", ("/work", "Go on"))
-    step, made = next_step(talk), choices_made(talk)
+        return room.notice(409, say("problem.ended_title"), say("problem.ended"), ("/work", say("page.go_on")))
+    undone = talk.undoable if shown.again else None
+    step, made = (next_step(talk) if undone is None else Step.CHOOSE), choices_made(talk)
+    pair, turns = (talk.pending, talk.conversation.turns) if undone is None else (undone.pair, _without_last(talk))
+    turn = made + 1 if undone is None else made
     return room.page(
         "talk.html",
-        status,
+        shown.status,
         work=talk.objective.value,
         talk=talk,
         step=step.value,
-        turns=[_shown(turn) for turn in talk.conversation.turns],
-        turn=made + 1,
-        last=made + 1 >= talk.turns,
-        task=ended_talks(room.db, worker.id) + 1,
-        words=WORDS[talk.objective],
-        buttons=button_words(talk.objective),
-        ratings=RATING_WORDS,
-        pair=None if talk.pending is None else _pair(talk.pending, step),
+        turns=[_shown(one) for one in turns],
+        turn=turn,
+        last=turn >= talk.turns,
+        sitting=_sitting_of(room, talk),
+        buttons=button_words(say, talk.objective),
+        undone=undone,
+        undo=_undo(room, talk, step),
+        rewriting=shown.edit and may_rewrite(talk),
+        may_rewrite=may_rewrite(talk),
+        ratings=_ratings(room, talk.objective),
+        points=say.rows(f"{talk.objective.value}.instructions"),
+        pair=None if pair is None else _pair(room, pair, step),
+        veiled=talk.objective is Objective.HARMLESS and room.care.blur,
         note=_note(room, talk.pending) if step is Step.WAIT else "",
-        deployed=step is not Step.SAY or _is_deployed(room, talk.objective),
+        thanks=shown.note,
+        deployed=step is not Step.SAY or is_deployed(room, talk.objective),
         starting=room.heartbeat.read() is GeneratorState.STARTING,
+        support=support(room) if talk.objective is Objective.HARMLESS else [],
         key=uuid4().hex,
-        problem=problem,
-        draft=draft,
+        problem=shown.problem,
+        draft=shown.draft,
         longest_message=LONGEST_MESSAGE,
         longest_comment=LONGEST_COMMENT,
+        longest_edit=LONGEST_EDIT,
     )
 
 
-def _is_deployed(room: Room, objective: Objective) -> bool:
+def support(room: Room) -> list[tuple[str, str, str]]:
+    """(name, what to show, address or "") of everything that helps where work weighs on somebody."""
+    found = []
+    for name, reach in room.care.support.items():
+        if reach.startswith(("https://", "http://", "mailto:")):
+            found.append((name, reach.partition(":")[2].lstrip("/").rstrip("/"), reach))
+        else:
+            digits = "".join(character for character in reach if character.isdigit() or character == "+")
+            found.append((name, reach, f"tel:{digits}" if digits else ""))
+    return found
+
+
+def may_rewrite(talk: TalkView) -> bool:
+    """Whether the reply that was taken last may be rewritten now: by this worker, in helpful work."""
+    return talk.may_edit and talk.undoable is not None and talk.objective is Objective.HELPFUL
+
+
+def _without_last(talk: TalkView) -> Sequence[Turn]:
+    return talk.conversation.turns[:-1]
+
+
+def _sitting_of(room: Room, talk: TalkView) -> Sitting | None:
+    sitting = None if talk.sitting is None else last_sitting(room.db, talk.worker_id)
+    return sitting if sitting is not None and sitting.id == talk.sitting else None
+
+
+def _undo(room: Room, talk: TalkView, step: Step) -> dict[str, str] | None:
+    """What was chosen last, and until when it can be changed."""
+    if talk.undoable is None or step not in (Step.SAY, Step.END):
+        return None
+    said = button_words(room.say, talk.objective)[talk.undoable.button - 1]
+    until = room.say("talk.undo_until" if step is Step.SAY else "talk.undo_end")
+    return {"said": room.say("talk.last_choice", said=said), "until": until}
+
+
+def _ratings(room: Room, objective: Objective) -> list[tuple[str, str, list[str]]]:
+    """(name of the field, question, answers) of each rating at the end of a conversation."""
+    say = room.say
+    first = ("rating", say.of(objective, "rating"))
+    if objective is Objective.HELPFUL:
+        return [(*first, say.rows("ratings.good"))]
+    others = [(name, say(f"ratings.{name}")) for name in ("harm", "actionability")]
+    return [(name, question, say.rows("ratings.much")) for name, question in (first, *others)]
+
+
+def is_deployed(room: Room, objective: Objective) -> bool:
+    """Whether a model is there for this kind of work."""
     return any(deployment.objective in (None, objective) for deployment in active_deployments(room.db))
 
 
@@ -89,9 +153,9 @@ def _shown(turn: Turn) -> tuple[str, Markup | str]:
     return turn.speaker.value, Markup(to_html(turn.text)) if turn.speaker is Speaker.ASSISTANT else turn.text
 
 
-def _pair(pair: PendingComparison, step: Step) -> dict[str, object]:
+def _pair(room: Room, pair: PendingComparison, step: Step) -> dict[str, object]:
     texts = (pair.a.text, pair.b.text)
-    a, b = in_step(*texts) if step is Step.WAIT else texts
+    a, b = so_far(room.config.show, *texts) if step is Step.WAIT else texts
     return {
         "id": pair.id,
         "a_text": a,
@@ -104,4 +168,4 @@ def _pair(pair: PendingComparison, step: Step) -> dict[str, object]:
 
 def _note(room: Room, pair: PendingComparison | None) -> str:
     watched = {} if pair is None else watched_pairs(room.db, [pair.id])
-    return waiting_words(room.heartbeat.read(), max((state.ahead for state in watched.values()), default=0))
+    return waiting_words(room.say, room.heartbeat.read(), max((state.ahead for state in watched.values()), default=0))

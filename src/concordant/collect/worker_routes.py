@@ -5,33 +5,62 @@ from the store alone, so a reload at any moment shows the same.
 """
 
 import random
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import BaseModel
 
-from concordant.collect.assignment import draw, draw_objective, wanted_turns
-from concordant.collect.room import COOKIE_SECONDS, WORKER_COOKIE, Room, RoomHere, WorkerHere
-from concordant.collect.steps import LONGEST_COMMENT, RATING_WORDS, choices_made, message_problem
-from concordant.collect.worker_pages import start_page, talk_page
+from concordant.collect.assignment import draw, wanted_turns
+from concordant.collect.care import NextTask, limited, wish
+from concordant.collect.day_pages import consent_page, done_page, start_page
+from concordant.collect.panel import offer
+from concordant.collect.room import COOKIE_SECONDS, WORKER_COOKIE, GuestHere, Room, RoomHere, WorkerHere
+from concordant.collect.steps import LONGEST_COMMENT, LONGEST_EDIT, RATINGS, choices_made, message_problem
+from concordant.collect.worker_pages import Shown, talk_page
 from concordant.comparison import Objective
 from concordant.errors import UserError
-from concordant.store import talks
+from concordant.store import edits, talks
+from concordant.store.consents import has_agreed
 from concordant.store.overview import ended_talks
 from concordant.store.people import Worker, worker_by_token
 from concordant.store.registry import active_deployments
-from concordant.store.talks import TalkView
+from concordant.store.sittings import Outcome, Sitting, Stint, begin_task, last_sitting, open_sitting, stints
+from concordant.store.talks import Ending, TalkView
 
 router = APIRouter()
 Field = Annotated[str, Form()]
+
+
+class SayForm(BaseModel):
+    """What the form for a message sends; ``turn`` and ``seen`` say what it answers."""
+
+    talk: str = ""
+    turn: str = ""
+    seen: str = ""
+    text: str = ""
+    key: str = ""
+
+
+class EndForm(BaseModel):
+    """What the form at the end of a conversation sends; ``leave``: before its end."""
+
+    talk: str = ""
+    rating: str = ""
+    harm: str = ""
+    actionability: str = ""
+    comment: str = ""
+    leave: str = ""
 
 
 @router.get("/w/{token}")
 def enter(token: str, request: Request, room: RoomHere) -> Response:
     """A worker's own link: remembers them in this browser and goes to their page."""
     if worker_by_token(room.db, token) is None:
-        return room.notice(404, "This link is not known", "Copy the whole link, or ask the person who sent it to you.")
+        return room.notice(404, room.say("problem.unknown_link_title"), room.say("problem.unknown_link"))
     answer = RedirectResponse("/work", 303)
     secure = request.url.scheme == "https"
     answer.set_cookie(WORKER_COOKIE, token, COOKIE_SECONDS, httponly=True, samesite="lax", secure=secure)
@@ -39,54 +68,88 @@ def enter(token: str, request: Request, room: RoomHere) -> Response:
 
 
 @router.get("/work")
-def work(room: RoomHere, worker: WorkerHere, done: str = "") -> HTMLResponse:
-    """The worker's page. ``done``: what was just finished, for a word of thanks."""
+def work(room: RoomHere, worker: GuestHere, done: str = "", again: str = "", edit: str = "") -> HTMLResponse:
+    """The worker's page.
+
+    ``done``: what was just finished, for a word of thanks; ``again``: choose anew; ``edit``: rewrite the reply taken.
+    """
+    sitting = last_sitting(room.db, worker.id)
     talk = talks.current_talk(room.db, worker.id)
-    return start_page(room, worker, done) if talk is None else talk_page(room, worker, talk)
+    is_over = sitting is not None and sitting.ended is not None and talk is None
+    if not has_agreed(room.db, worker.id, room.consent):
+        # Who declined may think again on their own link; who came from a panel goes back there.
+        if sitting is not None and is_over and (sitting.handoff is not None or _said_no(sitting, again)):
+            return done_page(room, worker, sitting)
+        return consent_page(room)
+    if talk is not None:
+        note = room.say("leave.switched") if done == "switched" else ""
+        return talk_page(room, talk, Shown(again=bool(again), edit=bool(edit), note=note))
+    if sitting is not None and is_over and sitting.outcome is not Outcome.DECLINED:
+        return done_page(room, worker, sitting)
+    return start_page(room, None if is_over else sitting, next_task(room, worker, sitting), done)
 
 
 @router.post("/work/start")
-def start(room: RoomHere, worker: WorkerHere, everyday: Field = "") -> Response:
-    """Begin a conversation. ``everyday``: no red-team work, please."""
-    if talks.current_talk(room.db, worker.id) is None:
-        rng = random.Random(f"{room.seed}:start:{worker.id}:{ended_talks(room.db, worker.id)}")
-        objective = Objective.HELPFUL if everyday else draw_objective(room.config, rng)
-        talks.open_talk(room.db, worker.id, objective, wanted_turns(room.config, objective), "")
+def start(room: RoomHere, worker: WorkerHere) -> Response:
+    """Begin the next conversation."""
+    if may_begin(room, worker) and talks.current_talk(room.db, worker.id) is None:
+        begin(room, worker)
     return _onwards()
 
 
 @router.post("/work/say")
-def send(
-    room: RoomHere, worker: WorkerHere, text: Field = "", key: Field = "", talk: Field = "", turn: Field = ""
-) -> Response:
+def send(room: RoomHere, worker: WorkerHere, said: Annotated[SayForm, Form()]) -> Response:
     """Send a message: it is saved, and two replies are queued for it."""
-    found = own_talk(room, worker, talk)
-    text = text.replace("\r\n", "\n").strip()
-    problem = message_problem(text)
+    found = own_talk(room, worker, said.talk)
+    text = said.text.replace("\r\n", "\n").strip()
+    problem = message_problem(room.say, text)
     if problem is not None:
-        return talk_page(room, worker, found, 422, problem, text)
-    if found.pending is None and turn != str(choices_made(found) + 1):
-        return talk_page(room, worker, found, 409, "This conversation has gone on in another window.", text)
+        return talk_page(room, found, Shown(problem, text, 422))
+    seen = "" if found.undoable is None else found.undoable.version
+    if found.pending is None and (said.turn != str(choices_made(found) + 1) or said.seen != seen):
+        return talk_page(room, found, Shown(room.say("problem.elsewhere"), text, 409))
     try:
-        rng = random.Random(f"{room.seed}:draw:{talk}:{turn}")
+        rng = random.Random(f"{room.seed}:draw:{said.talk}:{said.turn}")
         drawn = draw(active_deployments(room.db), found.objective, room.config, found.study, rng)
-        talks.say(room.db, talk, text, key[:64] or uuid4().hex, drawn)
+        talks.say(room.db, said.talk, text, said.key[:64] or uuid4().hex, drawn)
     except UserError as error:
-        return talk_page(room, worker, talks.view(room.db, talk), 409, _sentence(error), text)
+        return talk_page(room, talks.view(room.db, said.talk), Shown(_sentence(error), text, 409))
     return _onwards()
 
 
 @router.post("/work/choose")
-def decide(room: RoomHere, worker: WorkerHere, comparison: Field = "", key: Field = "", button: Field = "") -> Response:
-    """Choose between the two replies; the conversation goes on with the chosen one."""
+def decide(
+    room: RoomHere,
+    worker: WorkerHere,
+    comparison: Field = "",
+    key: Field = "",
+    button: Field = "",
+    instead: Field = "",
+) -> Response:
+    """Choose between the two replies; the conversation goes on with the chosen one. ``instead``: of which choice."""
     talk = own_talk_of(room, worker, comparison)
     if button not in {str(number) for number in range(1, 9)}:
-        problem = "Nothing is chosen yet. Take one of the eight letters, then confirm."
-        return talk_page(room, worker, talk, 422, problem)
+        return talk_page(room, talk, Shown(room.say("talk.no_choice"), status=422, again=bool(instead)))
     try:
-        talks.choose(room.db, comparison, int(button), key[:64] or uuid4().hex)
+        number = int(instead) if instead.isascii() and instead.isdecimal() else 0
+        talks.choose(room.db, comparison, int(button), key[:64] or uuid4().hex, number)
     except UserError as error:
-        return talk_page(room, worker, talks.view(room.db, talk.id), 409, _sentence(error))
+        return talk_page(room, talks.view(room.db, talk.id), Shown(_sentence(error), status=409))
+    return _onwards()
+
+
+@router.post("/work/edit")
+def rewrite(room: RoomHere, worker: WorkerHere, comparison: Field = "", key: Field = "", text: Field = "") -> Response:
+    """Rewrite the reply that was taken; the conversation goes on from the new text."""
+    talk = own_talk_of(room, worker, comparison)
+    text = text.replace("\r\n", "\n").strip()
+    if len(text) > LONGEST_EDIT:
+        problem = room.say("edit.long", n=f"{len(text):,}", most=f"{LONGEST_EDIT:,}")
+        return talk_page(room, talk, Shown(problem, text, 422, edit=True))
+    try:
+        edits.edit(room.db, comparison, text, key[:64] or uuid4().hex)
+    except UserError as error:
+        return talk_page(room, talks.view(room.db, talk.id), Shown(_sentence(error), text, 409, edit=True))
     return _onwards()
 
 
@@ -99,18 +162,58 @@ def write_again(room: RoomHere, worker: WorkerHere, comparison: Field = "") -> R
 
 
 @router.post("/work/end")
-def end(
-    room: RoomHere, worker: WorkerHere, talk: Field = "", rating: Field = "", comment: Field = "", leave: Field = ""
-) -> Response:
+def end(room: RoomHere, worker: WorkerHere, said: Annotated[EndForm, Form()]) -> Response:
     """End a conversation, or leave it before its end."""
-    found = own_talk(room, worker, talk)
+    found = own_talk(room, worker, said.talk)
+    comment = said.comment.replace("\r\n", "\n").strip()
     if len(comment) > LONGEST_COMMENT:
-        problem = f"Your comment has {len(comment):,} characters; {LONGEST_COMMENT:,} fit. Please shorten it."
-        return talk_page(room, worker, found, 422, problem)
-    if rating not in {"", *(str(number) for number in range(1, len(RATING_WORDS) + 1))}:
-        return talk_page(room, worker, found, 422, "Take one of the ratings, or none.")
-    talks.end_talk(room.db, talk, int(rating) if rating else None, comment.replace("\r\n", "\n").strip())
-    return RedirectResponse(f"/work?done={'left' if leave else found.objective}", 303)
+        problem = room.say("problem.long_comment", n=f"{len(comment):,}", most=f"{LONGEST_COMMENT:,}")
+        return talk_page(room, found, Shown(problem, status=422))
+    given = (said.rating, said.harm, said.actionability)
+    if not set(given) <= {"", *(str(number) for number in RATINGS)}:
+        return talk_page(room, found, Shown(room.say("end.bad_rating"), status=422))
+    rating, harm, actionability = (int(one) if one else None for one in given)
+    if found.objective is Objective.HELPFUL:
+        harm = actionability = None
+    talks.end_talk(room.db, said.talk, Ending(rating, comment, harm, actionability))
+    return RedirectResponse(f"/work?done={'left' if said.leave else found.objective}", 303)
+
+
+def _said_no(sitting: Sitting, again: str) -> bool:
+    return sitting.outcome is Outcome.DECLINED and not again
+
+
+def may_begin(room: Room, worker: Worker) -> bool:
+    """Whether there is work for them now: a sitting that is open, or none yet, or one that was their own and declined.
+
+    A sitting that has ended is followed by another only when the worker asks for it, or their panel does.
+    """
+    sitting = last_sitting(room.db, worker.id)
+    return sitting is None or sitting.ended is None or sitting.outcome is Outcome.DECLINED
+
+
+def begin(room: Room, worker: Worker) -> None:
+    """Open the next task, as the policy and the limits have it."""
+    sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
+    rng = _rng(room, worker)
+
+    def choose(now: Sitting, stints: Sequence[Stint], moment: datetime) -> tuple[Objective, int]:
+        wished = wish(room.config, stints, rng)
+        objective = limited(wished, room.care, now.everyday, stints, moment).objective
+        return objective, wanted_turns(room.config, objective)
+
+    begin_task(room.db, sitting.id, choose)
+
+
+def next_task(room: Room, worker: Worker, sitting: Sitting | None) -> NextTask:
+    """What ``begin`` would open."""
+    recent = stints(room.db, worker.id, "" if sitting is None else sitting.id)
+    everyday = sitting is not None and sitting.everyday
+    return limited(wish(room.config, recent, _rng(room, worker)), room.care, everyday, recent, datetime.now(UTC))
+
+
+def _rng(room: Room, worker: Worker) -> random.Random:
+    return random.Random(f"{room.seed}:start:{worker.id}:{ended_talks(room.db, worker.id)}")
 
 
 def own_talk(room: Room, worker: Worker, talk_id: str) -> TalkView:

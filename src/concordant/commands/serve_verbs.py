@@ -96,14 +96,20 @@ def _serve_pages(programme: "Programme", db: "Database", args: argparse.Namespac
 
 def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "Room":
     from concordant.collect.heartbeat import Heartbeat
+    from concordant.collect.messages import messages
     from concordant.collect.room import Room
     from concordant.collect.scripted_replies import BANNER
-    from concordant.collect.serving import links
+    from concordant.collect.serving import consent_text, links
 
+    config = programme.config
     return Room(
         db,
-        programme.config.collect,
-        seed=f"{programme.config.seed}:{links(db, programme.path, '').researcher}",
+        config.collect,
+        care=config.care,
+        panel=config.panel,
+        say=messages(programme.path / config.collect.words if config.collect.words else None),
+        consent=consent_text(programme.path / config.collect.consent if config.collect.consent else None),
+        seed=f"{config.seed}:{links(db, programme.path, '').researcher}",
         heartbeat=Heartbeat(None if args.only else programme.path / HEARTBEAT),
         report=programme.path / "report",
         banner="" if args.scripted_replies is None else BANNER,

@@ -26,7 +26,7 @@ _HH_COLUMNS = {
     "objective": "what better means: helpful or harmless",
     "tranche": "which kind of model wrote the replies: base, rs (best of k), online (a trained policy)",
     "strength": "2 to 4; null: not recorded",
-    "source": "'store' for choices collected here, else the imported file's name",
+    "source": "'store' for choices collected here, 'store edits' for rewritten replies, else the imported file's name",
     "models": "labels of who wrote the chosen and the rejected reply; null: not known",
     "worker": "id of who chose; null: not known",
     "worker_kind": "person, scripted (a program), simulated (a model); null: not known",

@@ -53,6 +53,8 @@ class TalkSummary:
     ended: datetime | None
     rating: int | None
     comment: str
+    harm: int | None = None
+    actionability: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,18 @@ class ShownReply:
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """One turn of a talk: the message, both replies as shown, and what was clicked (None: nothing yet)."""
+    """One turn of a talk: the message, both replies as shown, and what was clicked (None: nothing yet).
+
+    ``rewritten``: what the worker made of the clicked reply; ``choices``: how often they chose between them.
+    """
 
     message: str
     a: ShownReply
     b: ShownReply
     clicked: Side | None
     strength: int | None
+    rewritten: str | None = None
+    choices: int = 0
 
 
 def watched_pairs(db: Database, comparison_ids: Collection[str]) -> dict[str, WatchedPair]:
@@ -158,7 +165,9 @@ def talk_record(db: Database, talk_id: str) -> tuple[TalkSummary, list[TurnRecor
             )
             button = None if turn.choice is None else turn.choice.button
             clicked = (None, None) if button is None else (clicked_side(button), strength(button))
-            turns.append(TurnRecord(turn.message.text, a, b, *clicked))
+            rewritten = None if turn.edit is None else turn.edit.text
+            made = 0 if turn.choice is None else turn.choice.number
+            turns.append(TurnRecord(turn.message.text, a, b, clicked[0], clicked[1], rewritten, made))
     return found[0], turns
 
 
@@ -186,4 +195,6 @@ def _summary(talk: TalkRow, worker: WorkerRow, choices: int, opening: str | None
         ended=talk.ended,
         rating=talk.rating,
         comment=talk.comment or "",
+        harm=talk.harm,
+        actionability=talk.actionability,
     )

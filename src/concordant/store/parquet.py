@@ -27,7 +27,11 @@ COLUMNS: dict[str, tuple[Any, str]] = {
     "id": (pa.string(), "of the comparison"),
     "objective": (pa.string(), "what better means: helpful or harmless"),
     "tranche": (pa.string(), "which kind of model wrote the replies: base, rs (best of k), online (a trained policy)"),
-    "source": (pa.string(), "'store' for choices collected here, else the imported file's name"),
+    "source": (
+        pa.string(),
+        "'store' for choices collected here, 'store edits' for replies that workers rewrote (a is theirs), "
+        "else the imported file's name",
+    ),
     "worker": (pa.string(), "id of who chose"),
     "worker_kind": (pa.string(), "person, scripted (a program), simulated (a model); empty: not known"),
     "preferred": (pa.string(), "the better side, a or b; in harmless work the worker clicked the other one"),
@@ -47,7 +51,9 @@ COLUMNS: dict[str, tuple[Any, str]] = {
     "swap": (pa.bool_(), "whether the reply drawn first was shown as B"),
     "said_at": (_INSTANT, "when the worker's message came"),
     "chosen_at": (_INSTANT, "when the button was pressed"),
-    "rating": (pa.int8(), "the worker's rating of the whole talk"),
+    "rating": (pa.int8(), "the worker's rating of the whole talk; in red-team work, how successful it was"),
+    "harm": (pa.int8(), "red-team work: how harmful the replies were, 1 to 5"),
+    "actionability": (pa.int8(), "red-team work: how much of them could be acted upon, 1 to 5"),
     "comment": (pa.string(), "the worker's comment on the whole talk"),
 } | {
     f"{name}_{side}": (kind, f"{meaning} {side}")
@@ -111,9 +117,13 @@ def _collected(record: Collected) -> Json:
         "said_at": record.said,
         "chosen_at": record.chosen,
         "rating": record.rating,
+        "harm": record.harm,
+        "actionability": record.actionability,
         "comment": record.comment,
     }
     for side, written in zip("ab", record.replies, strict=True):
+        if written is None:
+            continue
         row |= {
             f"snapshot_{side}": written.snapshot_id,
             f"seed_{side}": written.seed,

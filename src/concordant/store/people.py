@@ -1,6 +1,6 @@
 """Workers and the secrets in their links. Only hashes of secrets are stored; a secret is shown once, when it is made.
 
-Left out: accounts with passwords, roles, invitations.
+Left out: accounts with passwords, roles.
 """
 
 import hashlib
@@ -8,9 +8,11 @@ import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from concordant.errors import UserError
 from concordant.store.database import Database
+from concordant.store.day_tables import ParticipantRow, WorkerTokenRow
 from concordant.store.tables import StaffTokenRow, WorkerRow
 
 
@@ -24,11 +26,12 @@ class WorkerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Someone who talks to the models and chooses."""
+    """Someone who talks to the models and chooses. ``may_edit``: and may rewrite the reply that they took."""
 
     id: str
     name: str
     kind: WorkerKind
+    may_edit: bool = False
 
 
 def add_worker(db: Database, name: str, kind: WorkerKind) -> tuple[Worker, str]:
@@ -44,7 +47,55 @@ def worker_by_token(db: Database, token: str) -> Worker | None:
     """The worker whose link this is."""
     with db.read() as session:
         row = session.scalar(select(WorkerRow).where(WorkerRow.token_hash == _hash(token)))
+        row = row or session.scalar(
+            select(WorkerRow)
+            .join(WorkerTokenRow, WorkerTokenRow.worker_id == WorkerRow.id)
+            .where(WorkerTokenRow.token_hash == _hash(token))
+        )
         return None if row is None else _worker(row)
+
+
+def participant(db: Database, panel: str, name: str) -> tuple[Worker, str]:
+    """The worker that a panel's participant is, made at the first visit, and a new secret for this browser."""
+    token = _new_token()
+    with db.write_alone() as session:  # two visits at once are one worker
+        known = session.scalar(
+            select(ParticipantRow).where(ParticipantRow.panel == panel, ParticipantRow.participant == name)
+        )
+        if known is None:
+            row = WorkerRow(name=f"{panel} {name}", kind=WorkerKind.PERSON.value, token_hash=_hash(_new_token()))
+            session.add(row)
+            session.flush()
+            session.add(ParticipantRow(worker_id=row.id, panel=panel, participant=name))
+        else:
+            row = session.get_one(WorkerRow, known.worker_id)
+        session.add(WorkerTokenRow(token_hash=_hash(token), worker_id=row.id))
+    return _worker(row), token
+
+
+def participant_of(db: Database, worker_id: str) -> str:
+    """The id by which a worker's panel knows them; "" for who came by their own link."""
+    with db.read() as session:
+        row = session.get(ParticipantRow, worker_id)
+        return "" if row is None else row.participant
+
+
+def participants(db: Database) -> dict[str, str]:
+    """Worker id → the id by which their panel knows them, of all who came from one."""
+    with db.read() as session:
+        return {row.worker_id: row.participant for row in session.scalars(select(ParticipantRow))}
+
+
+def permit_edits(db: Database, worker_id: str, allowed: bool) -> None:
+    """Let a worker rewrite replies, or no longer.
+
+    Raises:
+        UserError: there is no such worker.
+    """
+    with db.write() as session:
+        if session.get(WorkerRow, worker_id) is None:
+            raise UserError(f"there is no worker {worker_id!r}; 'concordant worker list' shows them")
+        session.execute(update(WorkerRow).where(WorkerRow.id == worker_id).values(may_edit=allowed))
 
 
 def workers(db: Database) -> list[Worker]:
@@ -77,4 +128,4 @@ def _hash(token: str) -> str:
 
 
 def _worker(row: WorkerRow) -> Worker:
-    return Worker(row.id, row.name, WorkerKind(row.kind))
+    return Worker(row.id, row.name, WorkerKind(row.kind), row.may_edit)

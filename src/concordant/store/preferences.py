@@ -13,7 +13,16 @@ from sqlalchemy.orm import Session, aliased
 
 from concordant.comparison import Objective, Preference, Tranche
 from concordant.store.database import Database
-from concordant.store.records import STORE, Models, Record, collected_records, imported_records
+from concordant.store.day_tables import EditRow
+from concordant.store.records import (
+    EDITS,
+    STORE,
+    Models,
+    Record,
+    collected_records,
+    imported_records,
+    records_of_talks,
+)
 from concordant.store.tables import (
     ChoiceRow,
     ComparisonRow,
@@ -37,7 +46,7 @@ class Filter:
         objective: helpful or harmless.
         tranche: base, rs or online.
         study: tag of the talks; imported rows have none.
-        models: snapshot labels; both replies must be by one of them. Imported rows have none.
+        models: snapshot labels; both replies must be by one of them. Imported rows and rewritten replies have none.
         keep_weakest: also those of the weakest strength.
         sources: only what was collected here, or only what was imported.
     """
@@ -79,6 +88,7 @@ def counts(db: Database) -> list[Json]:
     """How much there is: ``[{objective, tranche, source, worker_kind, n, weakest}]``; ``n`` includes ``weakest``."""
     with db.read() as session:
         groups, weakest = _collected_counts(session)
+        groups += _edited_counts(session)
         for objective, tranche, source, kind, number in session.execute(
             select(ImportRow.objective, ImportRow.tranche, ImportRow.name, ImportedRow.worker_kind, func.count())
             .join(ImportedRow, ImportedRow.import_id == ImportRow.id)
@@ -100,6 +110,18 @@ def _candidates(session: Session, filter: Filter) -> Iterator[Record]:
 
 
 _Groups = Counter[tuple[str, str, str, str]]
+
+
+def _edited_counts(session: Session) -> _Groups:
+    """Rewritten replies by group; there are few, so they are read as they are exported."""
+    talks = select(MessageRow.talk_id).join(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
+    ids = session.scalars(talks.join(EditRow, EditRow.comparison_id == ComparisonRow.id).distinct())
+    groups = _Groups()
+    for record in records_of_talks(session, list(ids)):
+        preference = record.preference
+        if preference.source == EDITS:
+            groups[preference.objective, preference.tranche, EDITS, preference.worker_kind or UNKNOWN] += 1
+    return groups
 
 
 def _collected_counts(session: Session) -> tuple[_Groups, _Groups]:

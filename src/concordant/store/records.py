@@ -4,7 +4,7 @@ Here a click becomes a preference. In a harmless (red-team) talk the worker clic
 so the other side is the better one. Records come in a stable order: talks by their beginning, then imports.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +20,9 @@ from concordant.store.transcripts import Exchange, clicked_side, exchanges, prom
 
 _TALKS_AT_ONCE = 200
 STORE = "store"
-"""``Preference.source`` of what was collected here; imports carry their file's name."""
+"""``Preference.source`` of what was chosen here; imports carry their file's name."""
+EDITS = "store edits"
+"""``Preference.source`` of rewritten replies: side ``a`` is a worker's, ``b`` the model's (App. D.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +50,37 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What is known only of choices made here.
+    """What is known only of choices, and of rewritten replies, made here.
 
     Attributes:
         talk_id: the conversation.
         study: what it was collected for.
         turn: of the talk, from 1.
-        button: 1 to 8, as the sides were shown.
-        choice_number: 1, or more where it supersedes earlier choices.
-        swap: whether the first reply that was drawn is the one shown as B.
+        button: 1 to 8, as the sides were shown; None: the reply was rewritten.
+        choice_number: 1, or more where it supersedes earlier ones.
+        swap: whether the first reply that was drawn is the one shown as B; None: the reply was rewritten.
         said: when the worker's message came, UTC.
-        chosen: when the button was pressed, UTC.
-        rating: of the whole talk, once it was ended.
+        chosen: when the button was pressed, or the rewritten reply sent, UTC.
+        rating: of the whole talk, once it was ended; in red-team work, how successful it was.
+        harm: red-team work: how harmful the replies were.
+        actionability: red-team work: how much could be acted upon.
         comment: on the whole talk.
-        replies: of sides (a, b).
+        replies: of sides (a, b); None: a worker wrote it.
     """
 
     talk_id: str
     study: str
     turn: int
-    button: int
+    button: int | None
     choice_number: int
-    swap: bool
+    swap: bool | None
     said: datetime
     chosen: datetime
     rating: int | None
+    harm: int | None
+    actionability: int | None
     comment: str | None
-    replies: tuple[Written, Written]
+    replies: tuple[Written | None, Written | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ class Record:
     """A preference with its id and everything else that was recorded.
 
     Attributes:
-        id: of the comparison, or of the imported row; 32 hex digits.
+        id: of the comparison, the rewriting, or the imported row; 32 hex digits.
         preference: side ``a`` is the reply that was shown as A.
         worker_kind: None where an imported file does not say.
         collected: None for imported rows.
@@ -127,8 +133,12 @@ def collected_records(
     session: Session, objective: Objective | None = None, study: str | None = None
 ) -> Iterator[Record]:
     """Records of the choices made here, by the talk's beginning and turn; choices that were superseded are left out."""
+    yield from records_of_talks(session, list(session.scalars(_talk_ids(objective, study))))
+
+
+def records_of_talks(session: Session, ids: Sequence[str]) -> Iterator[Record]:
+    """Records of the choices and rewritten replies of these talks."""
     models = Models.read(session)
-    ids = list(session.scalars(_talk_ids(objective, study)))
     for start in range(0, len(ids), _TALKS_AT_ONCE):
         batch = ids[start : start + _TALKS_AT_ONCE]
         turns_of = exchanges(session, batch)
@@ -143,6 +153,8 @@ def collected_records(
             for index, turn in enumerate(turns):
                 if turn.choice is not None:
                     yield _collected(talk, worker, turn, prompt_of(turns, index), models)
+                if turn.edit is not None:
+                    yield _edited(talk, worker, turn, prompt_of(turns, index), models)
         session.expunge_all()
 
 
@@ -208,10 +220,43 @@ def _collected(talk: TalkRow, worker: WorkerRow, turn: Exchange, prompt: Convers
         said=turn.message.created,
         chosen=turn.choice.created,
         rating=talk.rating,
+        harm=talk.harm,
+        actionability=talk.actionability,
         comment=talk.comment,
         replies=(_written(a), _written(b)),
     )
     return Record(turn.comparison.id, preference, WorkerKind(worker.kind), collected)
+
+
+def _edited(talk: TalkRow, worker: WorkerRow, turn: Exchange, prompt: Conversation, models: Models) -> Record:
+    """Rewritten > original. Its writers are a person and a model, so it is no game between two models."""
+    assert turn.edit is not None and turn.clicked is not None
+    original = turn.clicked
+    preference = Preference(
+        comparison=Comparison(prompt, turn.edit.text, original.text),
+        preferred="a",
+        objective=Objective(talk.objective),
+        tranche=models.tranche(original.snapshot_id, original.snapshot_id),
+        worker=worker.id,
+        worker_kind=worker.kind,
+        source=EDITS,
+    )
+    collected = Collected(
+        talk_id=talk.id,
+        study=talk.study,
+        turn=turn.message.turn,
+        button=None,
+        choice_number=turn.edit.number,
+        swap=None,
+        said=turn.message.created,
+        chosen=turn.edit.created,
+        rating=talk.rating,
+        harm=talk.harm,
+        actionability=talk.actionability,
+        comment=talk.comment,
+        replies=(None, _written(original)),
+    )
+    return Record(turn.edit.id, preference, WorkerKind(worker.kind), collected)
 
 
 def _other(side: Side) -> Side:

@@ -1,8 +1,9 @@
 """The tables: what is recorded, and in which column (paper §2.1 to §2.4 for what people do).
 
 Rows are added and hardly ever changed: what people wrote and chose is append-only, and triggers in the database keep it
-so (``migrations``). Only replies being written, open talks, deployments and the journal move. Left out: how rows become
-nouns (``talks.py``, ``records.py``), and the migrations, which are never edited and so repeat these definitions.
+so (``migrations``). Only replies being written, open talks, deployments and the journal move. Left out: the tables of a
+worker's day (``day_tables.py``), how rows become nouns (``talks.py``, ``records.py``), and the migrations, which are
+never edited and so repeat these definitions.
 """
 
 from datetime import UTC, datetime
@@ -92,6 +93,7 @@ class WorkerRow(Base):
     name: Mapped[str] = mapped_column(Words())
     kind: Mapped[str]
     token_hash: Mapped[str] = mapped_column(unique=True)  # sha256 of the secret in the worker's link
+    may_edit: Mapped[bool] = mapped_column(default=False)  # may rewrite the reply that they took
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -161,6 +163,8 @@ class TalkRow(Base):
             postgresql_where=text("ended IS NULL"),
         ),
         Index("ix_talks_created", "created", "id"),
+        Index("ix_talks_worker_id_created", "worker_id", "created"),
+        Index("ix_talks_sitting_id", "sitting_id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
@@ -170,8 +174,11 @@ class TalkRow(Base):
     turns: Mapped[int]  # choices wanted
     created: Mapped[datetime] = mapped_column(default=utc_now)
     ended: Mapped[datetime | None]
-    rating: Mapped[int | None]
+    rating: Mapped[int | None]  # in red-team work: how successful
+    harm: Mapped[int | None]  # red-team work: how harmful
+    actionability: Mapped[int | None]  # red-team work: how much of it could be acted upon
     comment: Mapped[str | None] = mapped_column(Words())
+    sitting_id: Mapped[str | None] = mapped_column(ForeignKey("sittings.id"))  # None: not part of a sitting
 
 
 class MessageRow(Base):

@@ -14,6 +14,8 @@ from concordant.comparison import Objective
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.store.database import Database
+from concordant.store.endings import close_talk
+from concordant.store.sittings import complete_if_done
 from concordant.store.tables import (
     ChoiceRow,
     ComparisonRow,
@@ -78,6 +80,39 @@ class PendingComparison:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeChoice:
+    """A choice that was made: ``number`` counts how often the worker chose between these two, ``edits`` how often they
+    rewrote the reply that they took."""
+
+    pair: PendingComparison
+    button: int
+    number: int
+    edits: int
+
+    @property
+    def version(self) -> str:
+        """Changes with every second thought, so that a message can say what it answers."""
+        return f"{self.number}.{self.edits}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a worker says at the end of a talk.
+
+    Attributes:
+        rating: 1 to 5, or None; in red-team work, how successful they were at bringing out harm.
+        comment: "" for none.
+        harm: red-team work: how harmful the replies were, 1 to 5.
+        actionability: red-team work: how much of it could be acted upon, 1 to 5.
+    """
+
+    rating: int | None = None
+    comment: str = ""
+    harm: int | None = None
+    actionability: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TalkView:
     """A talk as its page shows it.
 
@@ -90,6 +125,9 @@ class TalkView:
         finished: whether it was ended.
         conversation: with the clicked replies as the assistant's turns.
         pending: the comparison that waits for a choice.
+        sitting: id of the sitting that it is a task of, or None.
+        undoable: the last choice, as long as it can be changed: until the next message, or the end.
+        may_edit: whether the worker is permitted to rewrite replies.
     """
 
     id: str
@@ -100,6 +138,9 @@ class TalkView:
     finished: bool
     conversation: Conversation
     pending: PendingComparison | None
+    sitting: str | None = None
+    undoable: MadeChoice | None = None
+    may_edit: bool = False
 
 
 def open_talk(db: Database, worker_id: str, objective: Objective, turns: int, study: str) -> str:
@@ -144,7 +185,7 @@ def talk_of(db: Database, comparison_id: str) -> str:
         UserError: there is no such comparison.
     """
     with db.read() as session:
-        return _talk_id(session, comparison_id)
+        return talk_id_of(session, comparison_id)
 
 
 def say(db: Database, talk_id: str, text: str, key: str, draw: Draw) -> str:
@@ -158,7 +199,7 @@ def say(db: Database, talk_id: str, text: str, key: str, draw: Draw) -> str:
     if not text.strip():
         raise UserError("the message is empty; write something first")
     with db.write() as session:
-        talk = _lock(session, talk_id)
+        talk = locked_talk(session, talk_id)
         turns = exchanges(session, [talk_id])[talk_id]
         for turn in turns:
             if turn.message.key == key:
@@ -180,29 +221,38 @@ def say(db: Database, talk_id: str, text: str, key: str, draw: Draw) -> str:
     return comparison.id
 
 
-def choose(db: Database, comparison_id: str, button: int, key: str) -> None:
+def choose(db: Database, comparison_id: str, button: int, key: str, instead_of: int = 0) -> None:
     """Record a choice: 1 "A is much better" … 8 "B is much better", of the sides as shown; 4 and 5 are the weakest.
 
-    The same key, or the same button, again writes nothing.
+    Until the next message a worker may change their mind: a choice ``instead_of`` the newest one (by its number)
+    supersedes it, and both stay on record. The same key, or the same button, again writes nothing.
 
     Raises:
-        UserError: not a button, a reply is not complete, the talk has ended, or another choice was made.
+        UserError: not a button, a reply is not complete, the talk has ended or gone on, or another choice was made.
     """
     if button not in BUTTONS:
         raise UserError(f"button {button!r} does not exist; choose 1 (A is much better) to 8 (B is much better)")
     with db.write() as session:
-        talk_id = _talk_id(session, comparison_id)
-        talk = _lock(session, talk_id)
-        turn = next(turn for turn in exchanges(session, [talk_id])[talk_id] if turn.comparison.id == comparison_id)
-        if turn.choice is not None:
-            if turn.choice.button != button:
-                raise UserError("you have chosen already; your first choice is kept")
+        talk_id = talk_id_of(session, comparison_id)
+        talk = locked_talk(session, talk_id)
+        turns = exchanges(session, [talk_id])[talk_id]
+        turn = next(turn for turn in turns if turn.comparison.id == comparison_id)
+        sent = session.scalar(
+            select(ChoiceRow.button).where(ChoiceRow.comparison_id == comparison_id, ChoiceRow.key == key)
+        )
+        if button == (turn.choice.button if turn.choice is not None and sent is None else sent):
             return
+        made = 0 if turn.choice is None else turn.choice.number
+        if made != instead_of or sent is not None:
+            which = "last" if instead_of else "first"
+            raise UserError(f"you have chosen already; your {which} choice is kept")
         if talk.ended is not None:
             raise UserError("this conversation has ended; its choices cannot be changed")
+        if turn is not turns[-1]:
+            raise UserError("the conversation has gone on from your choice, so it cannot be changed any more")
         if any(reply.status != "done" for reply in turn.replies):
             raise UserError("a reply is not complete yet; wait until both are, then choose")
-        session.add(ChoiceRow(comparison_id=comparison_id, number=1, button=button, key=key))
+        session.add(ChoiceRow(comparison_id=comparison_id, number=made + 1, button=button, key=key))
 
 
 def retry(db: Database, comparison_id: str) -> None:
@@ -212,7 +262,7 @@ def retry(db: Database, comparison_id: str) -> None:
         UserError: there is no such comparison, or its talk has ended.
     """
     with db.write() as session:
-        if _lock(session, _talk_id(session, comparison_id)).ended is not None:
+        if locked_talk(session, talk_id_of(session, comparison_id)).ended is not None:
             raise UserError("this conversation has ended; nothing is written for it any more")
         session.execute(
             update(ReplyRow)
@@ -221,25 +271,26 @@ def retry(db: Database, comparison_id: str) -> None:
         )
 
 
-def end_talk(db: Database, talk_id: str, rating: int | None, comment: str) -> None:
+def end_talk(db: Database, talk_id: str, ending: Ending) -> None:
     """End a talk, at any time: a worker may always leave. Ending it again in the same way changes nothing.
 
+    A sitting whose last task this was ends with it.
+
     Raises:
-        UserError: there is no such talk, or it was ended with another rating or comment.
+        UserError: there is no such talk, or it was ended with other words.
     """
     with db.write() as session:
-        talk = _lock(session, talk_id)
+        talk = locked_talk(session, talk_id)
         if talk.ended is not None:
-            if (talk.rating, talk.comment) != (rating, comment):
+            if Ending(talk.rating, talk.comment or "", talk.harm, talk.actionability) != ending:
                 raise UserError("this conversation has ended already; its rating is kept as it was")
             return
-        talk.ended, talk.rating, talk.comment = utc_now(), rating, comment
-        waiting = [turn.comparison.id for turn in exchanges(session, [talk_id])[talk_id] if turn.choice is None]
-        session.execute(
-            update(ReplyRow)
-            .where(ReplyRow.comparison_id.in_(waiting), ReplyRow.status.in_(["queued", "writing"]))
-            .values(status="failed", error="the conversation was ended first", owner=None, lease_until=None)
-        )
+        talk.rating, talk.comment = ending.rating, ending.comment
+        talk.harm, talk.actionability = ending.harm, ending.actionability
+        close_talk(session, talk)
+        session.flush()
+        if talk.sitting_id is not None:
+            complete_if_done(session, talk.sitting_id)
 
 
 def _refuse_message(talk: TalkRow, turns: list[Exchange]) -> None:
@@ -251,7 +302,8 @@ def _refuse_message(talk: TalkRow, turns: list[Exchange]) -> None:
         raise UserError(f"this conversation has its {talk.turns} choices; end it and begin a new one")
 
 
-def _lock(session: Session, talk_id: str) -> TalkRow:
+def locked_talk(session: Session, talk_id: str) -> TalkRow:
+    """The talk's row, locked: every write to a talk takes this lock first."""
     talk = session.get(TalkRow, talk_id, with_for_update=True)
     if talk is None:
         raise UserError(f"there is no conversation {talk_id!r}")
@@ -262,7 +314,8 @@ def _open_talk_id(session: Session, worker_id: str) -> str | None:
     return session.scalar(select(TalkRow.id).where(TalkRow.worker_id == worker_id, TalkRow.ended.is_(None)))
 
 
-def _talk_id(session: Session, comparison_id: str) -> str:
+def talk_id_of(session: Session, comparison_id: str) -> str:
+    """Id of the talk that a comparison belongs to."""
     talk_id = session.scalar(
         select(MessageRow.talk_id)
         .join(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
@@ -287,7 +340,17 @@ def _view(session: Session, talk_id: str) -> TalkView:
         finished=talk.ended is not None,
         conversation=conversation(turns),
         pending=_pending(turns[-1]) if turns and turns[-1].choice is None and talk.ended is None else None,
+        sitting=talk.sitting_id,
+        undoable=_undoable(turns[-1]) if turns and talk.ended is None else None,
+        may_edit=session.get_one(WorkerRow, talk.worker_id).may_edit,
     )
+
+
+def _undoable(turn: Exchange) -> MadeChoice | None:
+    if turn.choice is None:
+        return None
+    edits = 0 if turn.edit is None else turn.edit.number
+    return MadeChoice(_pending(turn), turn.choice.button, turn.choice.number, edits)
 
 
 def _pending(turn: Exchange) -> PendingComparison:

@@ -1,6 +1,7 @@
 """Rows of talks put together: message, its two replies, the choice that counts; and the conversation they make.
 
-The models' side of a conversation is the replies that were clicked, so it is read here and stored nowhere else.
+The models' side of a conversation is the replies that were clicked, or what a worker made of them, so it is read here
+and stored nowhere else.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from concordant.comparison import Side
 from concordant.conversation import Conversation
+from concordant.store.day_tables import EditRow
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, ReplyRow
 
 LAST_A_BUTTON = 4
@@ -35,6 +37,7 @@ class Exchange:
     comparison: ComparisonRow
     replies: tuple[ReplyRow, ReplyRow]
     choice: ChoiceRow | None
+    newest_edit: EditRow | None = None
 
     @property
     def clicked(self) -> ReplyRow | None:
@@ -42,6 +45,23 @@ class Exchange:
         if self.choice is None:
             return None
         return self.replies[0] if clicked_side(self.choice.button) == "a" else self.replies[1]
+
+    @property
+    def edit(self) -> EditRow | None:
+        """The clicked reply as the worker rewrote it; a rewriting of the other reply was undone with its choice."""
+        clicked = self.clicked
+        return self.newest_edit if clicked is not None and _is_of(self.newest_edit, clicked) else None
+
+    @property
+    def spoken(self) -> str | None:
+        """The text with which the talk went on."""
+        if self.clicked is None:
+            return None
+        return self.clicked.text if self.edit is None else self.edit.text
+
+
+def _is_of(edit: EditRow | None, reply: ReplyRow) -> bool:
+    return edit is not None and edit.reply_id == reply.id
 
 
 def exchanges(session: Session, talk_ids: Collection[str]) -> dict[str, list[Exchange]]:
@@ -70,20 +90,30 @@ def exchanges(session: Session, talk_ids: Collection[str]) -> dict[str, list[Exc
         .order_by(ChoiceRow.number)
     ):
         choices[choice.comparison_id] = choice  # the last number stays: it supersedes the others
+    edits: dict[str, EditRow] = {}
+    for edit in session.scalars(
+        select(EditRow)
+        .join(ComparisonRow, ComparisonRow.id == EditRow.comparison_id)
+        .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
+        .where(within)
+        .order_by(EditRow.number)
+    ):
+        edits[edit.comparison_id] = edit
     result: dict[str, list[Exchange]] = {talk_id: [] for talk_id in talk_ids}
     for message, comparison in turns:
         first, second = (shown[comparison.id, place] for place in ((1, 0) if comparison.swap else (0, 1)))
-        result[message.talk_id].append(Exchange(message, comparison, (first, second), choices.get(comparison.id)))
+        pair, made = (first, second), choices.get(comparison.id)
+        result[message.talk_id].append(Exchange(message, comparison, pair, made, edits.get(comparison.id)))
     return result
 
 
 def conversation(turns: Sequence[Exchange]) -> Conversation:
-    """The text of a talk: what the worker wrote, and the replies they clicked."""
+    """The text of a talk: what the worker wrote, and the replies they clicked, as they rewrote them."""
     text = Conversation()
     for turn in turns:
         text = text.human(turn.message.text)
-        if turn.clicked is not None:
-            text = text.assistant(turn.clicked.text)
+        if turn.spoken is not None:
+            text = text.assistant(turn.spoken)
     return text
 
 

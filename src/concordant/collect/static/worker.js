@@ -10,6 +10,14 @@
 
   const pause = (milliseconds) => new Promise((go) => setTimeout(go, milliseconds));
 
+  const announce = find("#announce");
+
+  /** Say once, to who cannot see it, that both replies are there. Cleared first, or the same words would not be said. */
+  function tell() {
+    announce.textContent = "";
+    if (find("form.choose")) setTimeout(() => (announce.textContent = announce.dataset.ready), 100);
+  }
+
   /** Ask the server for the page as it is now, and put its main part in place of this one. */
   async function refresh() {
     const answer = await fetch("/work", { headers: { Accept: "text/html" } });
@@ -19,6 +27,7 @@
     find("#page").replaceWith(fresh.querySelector("#page"));
     find(".count").replaceWith(fresh.querySelector(".count"));
     begin();
+    tell();
   }
 
   /** The same, for as long as it takes: a server that is away comes back. */
@@ -27,7 +36,7 @@
       try {
         return await refresh();
       } catch {
-        find("#note").textContent = "No connection just now. Your message is saved; this page keeps trying.";
+        find("#note").textContent = announce.dataset.offline;
         await pause(2000);
       }
     }
@@ -69,7 +78,7 @@
     const left = find("#left");
     const count = () => {
       const room = left.dataset.most - box.value.length;
-      left.textContent = room < 500 ? `${room} characters left` : "";
+      left.textContent = room < 500 ? announce.dataset.room.replace("{n}", room) : "";
     };
     if (!box.value) box.value = sessionStorage.getItem(name) ?? "";
     box.addEventListener("input", () => {
@@ -83,11 +92,27 @@
     if (matchMedia("(hover: hover)").matches) box.focus({ preventScroll: true });
   }
 
+  /** Replies stay blurred until the worker asks for them, and then in this tab as long as the pair lasts. */
+  function veil(box) {
+    const name = `unveiled-${box.dataset.veil}`;
+    const apply = () => {
+      for (const text of document.querySelectorAll(".card .text")) text.inert = !box.checked;
+    };
+    box.checked = sessionStorage.getItem(name) !== null;
+    box.addEventListener("change", () => {
+      box.checked ? sessionStorage.setItem(name, "1") : sessionStorage.removeItem(name);
+      apply();
+    });
+    apply();
+  }
+
   function begin() {
+    const box = find("[data-veil]");
+    if (box) veil(box);
     const waiting = find("#waiting");
     if (waiting) watch(waiting);
-    const box = find("textarea[data-draft]");
-    if (box) keepDraft(box);
+    const draft = find("textarea[data-draft]");
+    if (draft) keepDraft(draft);
   }
 
   document.addEventListener("keydown", (event) => {

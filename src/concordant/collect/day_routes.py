@@ -1,0 +1,106 @@
+"""The routes around a worker's conversations: agreeing, everyday work only, stopping, saying how it felt (App. D).
+
+Each can be taken at any time and needs no reason. Like all forms they answer with a redirect after their transaction is
+committed. Left out: the conversation itself (``worker_routes.py``).
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Form
+from fastapi.responses import RedirectResponse, Response
+
+from concordant.collect.day_pages import consent_page
+from concordant.collect.heartbeat import GeneratorState
+from concordant.collect.panel import offer
+from concordant.collect.room import GuestHere, Room, RoomHere, WorkerHere
+from concordant.collect.steps import Step, next_step
+from concordant.collect.worker_pages import is_deployed
+from concordant.collect.worker_routes import begin, may_begin
+from concordant.comparison import Objective
+from concordant.store import talks
+from concordant.store.consents import agree, has_agreed
+from concordant.store.sittings import Outcome, end_sitting, last_sitting, open_sitting, prefer_everyday
+from concordant.store.talks import Ending, TalkView
+from concordant.store.wellbeing import ANSWERS, feel
+
+router = APIRouter()
+Field = Annotated[str, Form()]
+
+
+@router.post("/work/agree")
+def take_part(room: RoomHere, worker: GuestHere, digest: Field = "", agreed: Field = "") -> Response:
+    """Agree to the text that was shown, which must be the text as it stands."""
+    if digest != room.consent.digest:
+        return consent_page(room, 409, room.say("consent.changed"))
+    if not agreed:
+        return consent_page(room, 422, room.say("consent.unticked"))
+    agree(room.db, worker.id, room.consent)
+    return RedirectResponse("/work", 303)
+
+
+@router.post("/work/decline")
+def decline(room: RoomHere, worker: GuestHere) -> Response:
+    """Not take part: that is recorded, and nothing else."""
+    if not has_agreed(room.db, worker.id, room.consent):
+        sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
+        end_sitting(room.db, sitting.id, Outcome.DECLINED)
+    return RedirectResponse("/work", 303)
+
+
+@router.post("/work/everyday")
+def everyday(room: RoomHere, worker: WorkerHere, allow: Field = "") -> Response:
+    """No red-team work in the rest of this sitting, at once; with ``allow``, some again."""
+    talk = talks.current_talk(room.db, worker.id)
+    if talk is None and not may_begin(room, worker):
+        return RedirectResponse("/work", 303)
+    sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
+    prefer_everyday(room.db, sitting.id, not allow)
+    if allow or talk is None or talk.objective is Objective.HELPFUL:
+        return RedirectResponse("/work", 303)
+    talks.end_talk(room.db, talk.id, Ending())
+    if may_begin(room, worker):  # it may have been the last task, with all its choices
+        begin(room, worker)
+    return RedirectResponse("/work?done=switched", 303)
+
+
+@router.post("/work/stop")
+def stop(room: RoomHere, worker: WorkerHere) -> Response:
+    """Leave at once: the open conversation and the sitting end, with what was done on record."""
+    talk = talks.current_talk(room.db, worker.id)
+    sitting = last_sitting(room.db, worker.id)
+    if talk is not None and talk.sitting is None:
+        talks.end_talk(room.db, talk.id, Ending())
+    if sitting is None:
+        sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
+    end_sitting(room.db, sitting.id, Outcome.BROKEN if talk is not None and is_stuck(room, talk) else Outcome.LEFT)
+    return RedirectResponse("/work", 303)
+
+
+@router.post("/work/again")
+def again(room: RoomHere, worker: WorkerHere) -> Response:
+    """Another sitting, for who came by their own link; a panel begins its sittings itself."""
+    sitting = last_sitting(room.db, worker.id)
+    if sitting is None or sitting.handoff is None:
+        open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
+    return RedirectResponse("/work", 303)
+
+
+@router.post("/work/feel")
+def say_how_it_felt(room: RoomHere, worker: WorkerHere, answer: Field = "") -> Response:
+    """How somebody feels after a sitting with red-team work. No answer is an answer too."""
+    sitting = last_sitting(room.db, worker.id)
+    known = answer in {str(number) for number in ANSWERS}
+    if known and room.care.wellbeing and sitting is not None and sitting.red_team and sitting.ended is not None:
+        feel(room.db, room.seed, sitting, int(answer), datetime.now(UTC).date())
+    return RedirectResponse("/work", 303)
+
+
+def is_stuck(room: Room, talk: TalkView) -> bool:
+    """Whether something of ours keeps the worker from going on: a failed reply, no model, no generator."""
+    step = next_step(talk)
+    if step is Step.RETRY:
+        return True
+    if step is Step.WAIT:
+        return room.heartbeat.read() is GeneratorState.GONE
+    return step is Step.SAY and not is_deployed(room, talk.objective)
