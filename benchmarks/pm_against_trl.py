@@ -30,13 +30,13 @@ from matmul import matmul_rate
 from concordant.collect.openings import openings
 from concordant.commands.comparison_files import read_comparisons
 from concordant.comparison import Comparison, Objective, Preference
-from concordant.config import PreferenceModelConfig
 from concordant.conversation import Conversation
 from concordant.models.base_models import cache_folder, fetch
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import SharedRow
 from concordant.runs import Run
 from concordant.train.pm import model_to_train, train_pm
+from concordant.train_config import PreferenceModelConfig
 
 BATCH, MAX_TOKENS, WARMUP, RATE = 8, 512, 4, 2e-5
 PEERS = Path(__file__).parent / ".peers"

@@ -12,7 +12,9 @@ from typing import Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from concordant.cli import build_parser
-from concordant.config import DistillConfig, PmpConfig, ProgrammeConfig, Section
+from concordant.config import Section
+from concordant.programme_config import ProgrammeConfig
+from concordant.train_config import DistillConfig, PmpConfig
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Made from the code by `make docs`; change the code, not this page. -->\n\n"

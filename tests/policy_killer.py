@@ -21,7 +21,6 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from concordant.config import PolicyConfig
 from concordant.conversation import Conversation
 from concordant.models.checkpoints import Checkpoint
 from concordant.models.generation import generate
@@ -30,6 +29,7 @@ from concordant.runs import Run
 from concordant.train.judging import Judges
 from concordant.train.policy import train_policy
 from concordant.train.ppo_update import update
+from concordant.train_config import PolicyConfig
 from toy_lessons import LetterModel
 
 UPDATES = 5

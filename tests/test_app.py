@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from concordant.collect import app as module
 from concordant.collect.app import create_app
 from concordant.collect.room import Room
-from concordant.config import CollectConfig
+from concordant.programme_config import CollectConfig
 from concordant.store.database import Database
 from visitors import Visitor, fresh_store
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from concordant.collect.assignment import draw, draw_objective, wanted_turns
 from concordant.comparison import Objective
-from concordant.config import CollectConfig
 from concordant.errors import UserError
+from concordant.programme_config import CollectConfig
 from concordant.store.registry import Deployment, Snapshot, SnapshotKind
 
 N = 4_000

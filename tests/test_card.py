@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from concordant.config import PreferenceModelConfig
 from concordant.conversation import Conversation
 from concordant.evaluate.run_material import save_evaluation
 from concordant.models.card import write_card
 from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Json, Run
 from concordant.train.pm import train_pm
+from concordant.train_config import PreferenceModelConfig
 from toy_lessons import good_over_bad, preference
 from toy_model import ToyModels
 

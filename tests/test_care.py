@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from concordant.collect.care import Held, NextTask, break_until, limited, wish
 from concordant.comparison import Objective
-from concordant.config import CareConfig, CollectConfig
+from concordant.programme_config import CareConfig, CollectConfig
 from concordant.store.sittings import Stint
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

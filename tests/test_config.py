@@ -5,16 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from concordant.config import (
-    PmpConfig,
-    PolicyConfig,
-    PreferenceModelConfig,
-    ProgrammeConfig,
-    Section,
-    changed,
-    load_config,
-)
+from concordant.config import Section, changed, load_config
 from concordant.errors import UserError
+from concordant.programme_config import ProgrammeConfig
+from concordant.train_config import PmpConfig, PolicyConfig, PreferenceModelConfig
 
 
 def test_defaults_then_file_then_overrides_each_winning_over_the_one_before(tmp_path: Path) -> None:

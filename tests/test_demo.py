@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from concordant.collect.serving import running_server
-from concordant.config import ProgrammeConfig, load_config
+from concordant.config import load_config
 from concordant.demo import FULL, QUICK, running_demo
 from concordant.errors import UserError
+from concordant.programme_config import ProgrammeConfig
 from concordant.runs import Watch
 from toy_model import ToyModels
 

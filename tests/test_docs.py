@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from concordant.cli import build_parser
-from concordant.config import DistillConfig, PmpConfig, PreferenceModelConfig, ProgrammeConfig, Section
+from concordant.config import Section
+from concordant.programme_config import ProgrammeConfig
+from concordant.train_config import DistillConfig, PmpConfig, PreferenceModelConfig
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src/concordant"

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from concordant.cli import main
-from concordant.config import PolicyConfig
 from concordant.conversation import Conversation
 from concordant.evaluate.doctor_policy import recorded_verdicts, verdicts_of
 from concordant.models.language_model import LanguageModel
@@ -14,6 +13,7 @@ from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Run
 from concordant.train.judging import Judges
 from concordant.train.policy import train_policy
+from concordant.train_config import PolicyConfig
 from toy_lessons import LetterModel
 from toy_model import ToyModels
 

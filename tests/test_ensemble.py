@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from concordant.config import PolicyConfig, PreferenceModelConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.evaluate.ensemble_scores import judge_items
@@ -18,6 +17,7 @@ from concordant.runs import Run
 from concordant.sampler import BatchScorer, BestOfK, Scorer, ScriptedSampler
 from concordant.train.judging import Judges
 from concordant.train.policy import train_policy
+from concordant.train_config import PolicyConfig, PreferenceModelConfig
 from toy_lessons import LetterModel, good_over_bad, preference
 from toy_model import ToyModels, make_chat_model
 

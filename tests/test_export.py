@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from concordant.cli import main
-from concordant.config import PolicyConfig, PreferenceModelConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.evaluate.run_material import save_evaluation
@@ -23,6 +22,7 @@ from concordant.runs import Run
 from concordant.train.judging import Judges
 from concordant.train.pm import train_pm
 from concordant.train.policy import train_policy
+from concordant.train_config import PolicyConfig, PreferenceModelConfig
 from toy_lessons import LetterModel, good_over_bad
 from toy_model import ToyModels
 

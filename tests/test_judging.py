@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from concordant.comparison import Objective
-from concordant.config import PolicyConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.language_model import LanguageModel
@@ -12,6 +11,7 @@ from concordant.train.judging import JUDGED_METRICS, Judged, Judges, judged_metr
 from concordant.train.policy import sample
 from concordant.train.policy_prompts import Prompt
 from concordant.train.rollout import Rollout
+from concordant.train_config import PolicyConfig
 from toy_lessons import LetterModel
 from toy_model import ToyModels
 

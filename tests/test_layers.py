@@ -23,7 +23,9 @@ LAYERS = (
     {"prompts"},
     {"mixture", "live_board"},
     {"comparison", "sampler", "programme", "hhh_prompt", "board_fit"},
-    {"conversation", "bradley_terry", "vote_cells", "runs", "config", "parting", "reply_signs"},
+    {"conversation", "bradley_terry", "vote_cells", "runs", "programme_config", "parting", "reply_signs"},
+    {"train_config"},
+    {"config"},
     {"errors"},
 )
 """Top first. A room imports from lower layers only, and from itself; rooms on one line never import each other."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from concordant.config import PreferenceModelConfig
 from concordant.models import machine
 from concordant.models.machine import FILE, Machine, best_threads, keep_memory
 from concordant.runs import Run
+from concordant.train_config import PreferenceModelConfig
 
 CPU = torch.device("cpu")
 FIELDS = ["arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"]

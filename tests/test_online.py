@@ -15,7 +15,6 @@ import pytest
 import torch
 
 from concordant.comparison import Objective, Preference, Tranche
-from concordant.config import PmpConfig
 from concordant.errors import UserError
 from concordant.models.preference_model import PreferenceModel
 from concordant.online import Iteration, _freeze, _objectives, _pm, iterate, unfinished_iteration
@@ -29,6 +28,7 @@ from concordant.store.imports import import_files
 from concordant.store.journal import finished_steps
 from concordant.store.preferences import Filter, preferences
 from concordant.store.registry import active_deployments, runs, snapshots
+from concordant.train_config import PmpConfig
 from hh_rows import write_hh
 from served import Served
 from toy_lessons import good_over_bad

@@ -9,8 +9,9 @@ from fastapi.testclient import TestClient
 from concordant.collect.app import create_app
 from concordant.collect.panel import preset
 from concordant.collect.room import Room
-from concordant.config import PanelConfig, ProgrammeConfig, load_config
+from concordant.config import load_config
 from concordant.errors import UserError
+from concordant.programme_config import PanelConfig, ProgrammeConfig
 from concordant.store.database import Database
 from concordant.store.people import workers
 from concordant.store.sittings import Outcome, last_sitting, sittings

@@ -9,7 +9,6 @@ import torch
 from torch.optim import AdamW
 
 from concordant.comparison import Comparison, Objective, Preference
-from concordant.config import PreferenceModelConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.checkpoints import Checkpoint
@@ -19,6 +18,7 @@ from concordant.models.shared_rows import RowBatch
 from concordant.runs import Run
 from concordant.train.lessons import Lesson, comparison_lessons
 from concordant.train.pm import _gradient, _Training, model_to_train, train_pm
+from concordant.train_config import PreferenceModelConfig
 from toy_lessons import good_over_bad, preference
 from toy_model import ToyModels, make_untied
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from concordant.config import PreferenceModelConfig
 from concordant.evaluate.run_material import load_evaluation
 from concordant.models.preference_model import PreferenceModel
 from concordant.pm_run import measure_run, train_run
 from concordant.runs import Run, read_json
+from concordant.train_config import PreferenceModelConfig
 from toy_lessons import good_over_bad
 from toy_model import ToyModels
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from concordant.config import PolicyConfig
 from concordant.conversation import Conversation
 from concordant.models.language_model import LanguageModel
 from concordant.train.policy import advantages, sample
 from concordant.train.policy_prompts import Prompt
 from concordant.train.rollout import Rollout
+from concordant.train_config import PolicyConfig
 from toy_model import ToyModels
 
 PROMPTS = [Conversation().human(text) for text in ("how", "how do I bake bread", "é?")]

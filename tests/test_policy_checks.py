@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from concordant.config import PolicyConfig
 from concordant.models.chat_format import ChatFormat
 from concordant.models.language_model import LanguageModel
 from concordant.models.policy_checks import Finding, Paths, policy_findings
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch, SharedRow
 from concordant.train.start_check import training_paths
+from concordant.train_config import PolicyConfig
 from toy_model import ToyModels
 
 CONFIG = PolicyConfig(lora_rank=2)

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from concordant.config import PolicyConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.generation import SampledReply
@@ -17,6 +16,7 @@ from concordant.train.policy_prompts import Prompt
 from concordant.train.policy_state import Training
 from concordant.train.ppo_update import Batch
 from concordant.train.rollout import Pass, Rollout
+from concordant.train_config import PolicyConfig
 from toy_model import ToyModels
 
 CONFIG = PolicyConfig(prompts_per_update=2, replies_per_prompt=2, samples_every=2)

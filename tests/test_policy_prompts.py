@@ -3,11 +3,11 @@
 import pytest
 
 from concordant.comparison import Objective
-from concordant.config import PolicyConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.language_model import LanguageModel
 from concordant.train.policy_prompts import Prompts
+from concordant.train_config import PolicyConfig
 from toy_lessons import LetterModel
 from toy_model import ToyModels
 

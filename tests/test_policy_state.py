@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from concordant.config import PolicyConfig
 from concordant.train.policy_state import policy_rate
+from concordant.train_config import PolicyConfig
 
 
 def rates(count: int, **settings: Any) -> list[float]:

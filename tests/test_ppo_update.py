@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from concordant.config import PolicyConfig
 from concordant.errors import UserError
 from concordant.models.generation import SampledReply
 from concordant.models.language_model import LanguageModel
 from concordant.train.policy_state import Training
 from concordant.train.ppo_update import Batch, update
 from concordant.train.rollout import Rollout, forward_all
+from concordant.train_config import PolicyConfig
 from toy_model import ToyModels, same_weights
 
 PROMPTS = [[11, 12, 13], [14], [15, 16], [17, 18, 19, 20]]

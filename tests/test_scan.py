@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from concordant.comparison import Comparison, Objective, Preference
-from concordant.config import PreferenceModelConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.mixture import Source
 from concordant.scan import Plan, comparisons_scan, mixture_scan, setting_scan
+from concordant.train_config import PreferenceModelConfig
 
 
 def rows(count: int, objective: Objective = Objective.HELPFUL) -> list[Preference]:

@@ -15,9 +15,9 @@ from concordant.collect import simulate as module
 from concordant.collect.simulate import Plan, SimulationReport, simulate
 from concordant.collect.taste import ScriptedTaste
 from concordant.comparison import Objective
-from concordant.config import CollectConfig
 from concordant.errors import UserError
 from concordant.programme import Programme
+from concordant.programme_config import CollectConfig
 from concordant.store.database import Database
 from concordant.store.overview import recent_talks
 from concordant.store.people import WorkerKind, workers

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 
-from concordant.config import PolicyConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.ensemble import Ensemble
@@ -17,6 +16,7 @@ from concordant.train import start_check
 from concordant.train.judging import Judges
 from concordant.train.policy import train_policy
 from concordant.train.start_check import check_reward_position, refuse_unsound, start_findings
+from concordant.train_config import PolicyConfig
 from toy_lessons import LetterModel
 from toy_model import ToyModels
 

@@ -13,8 +13,8 @@ from concordant.collect.heartbeat import GeneratorState
 from concordant.collect.room import Room
 from concordant.collect.served_page import ServedPage
 from concordant.comparison import Objective
-from concordant.config import CollectConfig
 from concordant.conversation import Conversation
+from concordant.programme_config import CollectConfig
 from concordant.store.consents import agree
 from concordant.store.database import Database
 from concordant.store.people import WorkerKind, add_worker

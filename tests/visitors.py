@@ -12,7 +12,7 @@ from concordant.collect.app import create_app
 from concordant.collect.heartbeat import Heartbeat
 from concordant.collect.room import Room
 from concordant.collect.served_page import ServedPage, read_page
-from concordant.config import CareConfig, CollectConfig, PanelConfig
+from concordant.programme_config import CareConfig, CollectConfig, PanelConfig
 from concordant.sampler import Reply
 from concordant.store.database import Database
 from concordant.store.people import Worker, WorkerKind, add_worker

@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from concordant.config import DistillConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.evaluate.distance import Contest, measure_distance
@@ -27,6 +26,7 @@ from concordant.models.tokenizers import common_width, read_tokenizer
 from concordant.runs import Run, Watch, read_json, write_whole
 from concordant.train.distill import distill
 from concordant.train.teacher_shards import TeacherShards
+from concordant.train_config import DistillConfig
 
 PROMPT, DOCUMENTS, DISTANCE = "prompt.txt", "documents.json", "evaluation.json"
 

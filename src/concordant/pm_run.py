@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from concordant.comparison import Preference
-from concordant.config import PreferenceModelConfig
 from concordant.evaluate.run_material import EVALUATION, save_evaluation
 from concordant.evaluate.scoring import evaluate_pm
 from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Json, Run, Watch
 from concordant.train.pm import model_to_train, train_pm
+from concordant.train_config import PreferenceModelConfig
 
 
 def train_run(

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from concordant.config import ProgrammeConfig, load_config
+from concordant.config import load_config
 from concordant.errors import UserError
+from concordant.programme_config import ProgrammeConfig
 from concordant.runs import is_occupied, read_json, write_whole
 
 _FIRST_CONFIG = """\

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from concordant.comparison import Objective, Preference
-from concordant.config import PreferenceModelConfig, changed
+from concordant.config import changed
 from concordant.errors import UserError
 from concordant.mixture import Mixture, Source, in_order, largest_total, mix, teaching
+from concordant.train_config import PreferenceModelConfig
 
 COMPARISONS = "comparisons"
 

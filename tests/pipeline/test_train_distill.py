@@ -11,7 +11,6 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from concordant.config import DistillConfig
 from concordant.conversation import Conversation
 from concordant.distill_run import Limits, Pair, Texts, Voice, cut_texts, distill_run, measure_run
 from concordant.errors import UserError
@@ -20,6 +19,7 @@ from concordant.models.language_model import LanguageModel
 from concordant.runs import Run, Watch
 from concordant.train.distill import DISTILL_METRICS, learning_rate
 from concordant.train.teacher_shards import TeacherShards
+from concordant.train_config import DistillConfig
 from toy_model import ToyModels
 
 PROMPT = HhhPrompt.from_text("Bake.\n-----\nHuman: how do I bake\n\nAssistant: with flour and water", "mine.txt")

@@ -11,13 +11,13 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from concordant.cli import main
 from concordant.comparison import Preference
-from concordant.config import PreferenceModelConfig
 from concordant.errors import UserError
 from concordant.models.machine import cannot_compile
 from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Run, Watch
 from concordant.train import pm
 from concordant.train.pm import PM_METRICS, train_pm
+from concordant.train_config import PreferenceModelConfig
 from hh_rows import write_hh
 from toy_lessons import good_over_bad, preference
 from toy_model import ToyModels

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from concordant.comparison import Preference
-from concordant.config import PmpConfig, PreferenceModelConfig
 from concordant.models.checkpoints import Checkpoint
 from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Run
 from concordant.store.stackexchange import binarised
 from concordant.train.pm import PMP_METRICS, model_to_train, train_pm
+from concordant.train_config import PmpConfig, PreferenceModelConfig
 from toy_lessons import good_over_bad
 from toy_model import ToyModels, make_untied
 

@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from concordant.comparison import Objective
-from concordant.config import PolicyConfig
 from concordant.conversation import Conversation, Speaker, Turn
 from concordant.errors import UserError
 from concordant.models.checkpoints import Checkpoint
@@ -28,6 +27,7 @@ from concordant.train.judging import Judges
 from concordant.train.kept_policies import chosen_steps
 from concordant.train.policy import train_policy
 from concordant.train.policy_log import POLICY_METRICS
+from concordant.train_config import PolicyConfig
 from toy_lessons import LetterModel
 from toy_model import ToyModels
 

@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 
 from concordant.comparison import Objective
-from concordant.config import CollectConfig
 from concordant.errors import UserError
+from concordant.programme_config import CollectConfig
 from concordant.store.registry import Deployment
 from concordant.store.talks import Draw
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from concordant.collect.assignment import draw_objective
 from concordant.comparison import Objective
-from concordant.config import CareConfig, CollectConfig
+from concordant.programme_config import CareConfig, CollectConfig
 from concordant.store.sittings import Stint
 
 

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from concordant.collect.room import COOKIE_SECONDS, WORKER_COOKIE, RoomHere
-from concordant.config import CollectConfig, PanelConfig
+from concordant.programme_config import CollectConfig, PanelConfig
 from concordant.store.people import participant
 from concordant.store.sittings import Handoff, Offer, Sitting, open_sitting
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from concordant.collect.heartbeat import Heartbeat
 from concordant.collect.messages import Messages, english
 from concordant.collect.static_files import StaticFiles
-from concordant.config import CareConfig, CollectConfig, PanelConfig
+from concordant.programme_config import CareConfig, CollectConfig, PanelConfig
 from concordant.store.consents import ConsentText, has_agreed
 from concordant.store.database import Database
 from concordant.store.people import Worker, is_staff_token, worker_by_token

@@ -21,9 +21,9 @@ from concordant.collect.openings import follow_up, openings
 from concordant.collect.served_page import ServedForm, ServedPage, read_page
 from concordant.collect.taste import ScriptedTaste, harmful_taste, helpful_taste
 from concordant.comparison import Objective
-from concordant.config import CollectConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
+from concordant.programme_config import CollectConfig
 from concordant.store.database import Database
 from concordant.store.people import WorkerKind, add_worker
 from concordant.store.talks import open_talk

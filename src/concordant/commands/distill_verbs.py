@@ -83,11 +83,12 @@ def _add_test_limit(parser: argparse.ArgumentParser, name: str) -> None:
 def train_(args: argparse.Namespace) -> Outcome:
     from concordant.commands.evaluate_text import distance_text
     from concordant.commands.progress import progress
-    from concordant.config import DistillConfig, load_config
+    from concordant.config import load_config
     from concordant.distill_run import Limits, Pair, Voice, cut_texts, distill_run, measure_run, weights_digest
     from concordant.hhh_prompt import OURS, HhhPrompt
     from concordant.models.base_models import cache_folder, fetch
     from concordant.runs import Run
+    from concordant.train_config import DistillConfig
 
     given = [f"{name}={value}" for name in ("model", "teacher") if (value := getattr(args, name))]
     config = load_config(DistillConfig, args.config, [*args.overrides, *given])
@@ -126,12 +127,12 @@ def train_(args: argparse.Namespace) -> Outcome:
 def evaluate_(args: argparse.Namespace) -> Outcome:
     from concordant.commands.evaluate_text import distance_text
     from concordant.commands.progress import progress
-    from concordant.config import DistillConfig
     from concordant.distill_run import PROMPT, Pair, measure_run, unseen, weights_digest
     from concordant.hhh_prompt import HhhPrompt
     from concordant.models.base_models import cache_folder, fetch
     from concordant.models.text_rows import draw_mixture, text_rows
     from concordant.runs import Run
+    from concordant.train_config import DistillConfig
 
     limit = _at_least_1(args, "limit")
     run = Run.open(args.distilled)

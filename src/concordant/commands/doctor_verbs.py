@@ -55,13 +55,13 @@ def doctor_(args: argparse.Namespace) -> Outcome:
 
 def _of_policy(path: Path, pm: Path | None) -> "list[Verdict]":
     """What PPO takes for granted, of a policy run: as it began, and as its record says it went on."""
-    from concordant.config import PolicyConfig
     from concordant.errors import UserError
     from concordant.evaluate.doctor_policy import recorded_verdicts, verdicts_of
     from concordant.models.language_model import LanguageModel, adapter_base
     from concordant.models.preference_model import PreferenceModel
     from concordant.runs import Run
     from concordant.train.start_check import start_findings
+    from concordant.train_config import PolicyConfig
 
     run = Run(path)
     adapter = run.model / "adapter_config.json"

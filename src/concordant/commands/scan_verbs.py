@@ -104,9 +104,10 @@ def setting_(args: argparse.Namespace) -> Outcome:
 def _plan(args: argparse.Namespace) -> "Plan":
     """What the options say that all scans have."""
     from concordant.comparison import Objective
-    from concordant.config import PreferenceModelConfig, load_config
+    from concordant.config import load_config
     from concordant.models.base_models import cache_folder, fetch
     from concordant.scan import Plan
+    from concordant.train_config import PreferenceModelConfig
 
     config = load_config(PreferenceModelConfig, args.config, args.overrides)
     pool = read_pool(args)

@@ -17,8 +17,8 @@ from concordant.errors import UserError
 
 if TYPE_CHECKING:
     from concordant.comparison import Objective
-    from concordant.config import PreferenceModelConfig
     from concordant.conversation import Conversation
+    from concordant.train_config import PreferenceModelConfig
 
 
 def add(verbs: Verbs) -> None:
@@ -104,7 +104,8 @@ def _add_run(parser: argparse.ArgumentParser, example: str) -> None:
 
 
 def pm_(args: argparse.Namespace) -> Outcome:
-    from concordant.config import PreferenceModelConfig, load_config
+    from concordant.config import load_config
+    from concordant.train_config import PreferenceModelConfig
 
     config = load_config(PreferenceModelConfig, args.config, _overrides(args))
     return _trained(args, "pm", config, select(args, config.seed, ordered=config.order == "given"))
@@ -112,8 +113,9 @@ def pm_(args: argparse.Namespace) -> Outcome:
 
 def pmp_(args: argparse.Namespace) -> Outcome:
     from concordant.comparison import split_by_opening
-    from concordant.config import PmpConfig, load_config
+    from concordant.config import load_config
     from concordant.store.stackexchange import binarised, read_posts
+    from concordant.train_config import PmpConfig
 
     config = load_config(PmpConfig, args.config, _overrides(args))
     fraction = args.test_fraction
@@ -167,13 +169,14 @@ def _trained(args: argparse.Namespace, kind: str, config: "PreferenceModelConfig
 
 def policy_(args: argparse.Namespace) -> Outcome:
     from concordant.commands.progress import progress
-    from concordant.config import PolicyConfig, load_config
+    from concordant.config import load_config
     from concordant.models.base_models import cache_folder, fetch
     from concordant.models.ensemble import load_scorer
     from concordant.models.language_model import LanguageModel
     from concordant.runs import Run
     from concordant.train.judging import Judges
     from concordant.train.policy import train_policy
+    from concordant.train_config import PolicyConfig
 
     config = load_config(PolicyConfig, args.config, args.overrides)
     data = select(args, config.seed) if args.data else Selection([], [], {}, {})

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.utils.checkpoint import checkpoint
 
-from concordant.config import DistillConfig
 from concordant.errors import UserError
 from concordant.models.checkpoints import (
     Checkpoint,
@@ -35,6 +34,7 @@ from concordant.models.language_model import LanguageModel
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
 from concordant.runs import Run, Watch
 from concordant.train.teacher_shards import Lesson, TeacherShards
+from concordant.train_config import DistillConfig
 
 DISTILL_METRICS = {
     "step": "optimiser steps so far",

@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from concordant.config import PolicyConfig
 from concordant.runs import Run, write_whole
 from concordant.train.policy_state import Training, samples_of_an_update
+from concordant.train_config import PolicyConfig
 
 NOTE = "kept.json"
 """In each snapshot's folder: how many updates and samples it has seen, and what its samples showed."""

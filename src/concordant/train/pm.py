@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from concordant.comparison import Preference
-from concordant.config import PreferenceModelConfig
 from concordant.errors import UserError
 from concordant.models.card import write_card
 from concordant.models.checkpoints import (
@@ -42,6 +41,7 @@ from concordant.runs import Run, Watch
 from concordant.train.kept import keep_copy
 from concordant.train.lessons import Lesson, comparison_lessons, counted
 from concordant.train.losses import language_loss, preference_loss
+from concordant.train_config import PreferenceModelConfig
 
 PM_METRICS = {
     "step": "optimiser steps so far",

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from concordant.comparison import Objective
-from concordant.config import PolicyConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.generation import SamplingLimits, generate
@@ -32,6 +31,7 @@ from concordant.train.ppo_update import Batch, update
 from concordant.train.rollout import Rollout, forward_all
 from concordant.train.start_check import refuse_unsound
 from concordant.train.trial import summary, trial_rows
+from concordant.train_config import PolicyConfig
 
 
 def train_policy(

@@ -1,12 +1,12 @@
 """What a policy run writes down of an update: numbers in metrics.jsonl, now and then replies in samples.jsonl."""
 
-from concordant.config import PolicyConfig
 from concordant.errors import UserError
 from concordant.runs import Run
 from concordant.train.judging import JUDGED_METRICS, Judged
 from concordant.train.policy_state import Training, samples_of_an_update
 from concordant.train.ppo_update import Batch
 from concordant.train.trial import reply_rows
+from concordant.train_config import PolicyConfig
 
 POLICY_METRICS = {
     "step": "updates so far; the row describes the samples that the update learned from",

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from concordant.comparison import Objective
-from concordant.config import PolicyConfig
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.language_model import LanguageModel
 from concordant.sampler import BatchScorer
+from concordant.train_config import PolicyConfig
 
 _LONGER = 2
 """How many times longer a reply may be in a PM's tokens than in the policy's: their tokenizers may differ."""

@@ -11,7 +11,6 @@ from typing import Any
 from torch import nn
 from torch.optim import AdamW
 
-from concordant.config import PolicyConfig
 from concordant.models.checkpoints import (
     Checkpoint,
     optimizer_tensors,
@@ -23,6 +22,7 @@ from concordant.models.checkpoints import (
 )
 from concordant.models.language_model import LanguageModel
 from concordant.runs import Json, Run
+from concordant.train_config import PolicyConfig
 
 
 @dataclass(slots=True)

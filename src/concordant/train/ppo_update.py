@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from concordant.config import PolicyConfig
 from concordant.errors import UserError
 from concordant.models.shared_rows import within_budget
 from concordant.train.losses import policy_loss, value_loss
 from concordant.train.policy_state import Training, policy_rate
 from concordant.train.rollout import Pass, Rollout, forward, minibatches
+from concordant.train_config import PolicyConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from concordant.config import PolicyConfig
 from concordant.errors import UserError
 from concordant.models.ensemble import Ensemble
 from concordant.models.generation import SampledReply, SamplingLimits, generate
@@ -20,6 +19,7 @@ from concordant.models.shared_rows import SharedRow
 from concordant.sampler import BatchScorer
 from concordant.train.advantages import token_rewards
 from concordant.train.rollout import Rollout, forward_all
+from concordant.train_config import PolicyConfig
 
 _NEW_TOKENS = 12
 _EXACT = 1e-6
