@@ -13,9 +13,11 @@ from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.checkpoints import Checkpoint
 from concordant.models.machine import Machine
+from concordant.models.parallel import Team
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch
 from concordant.runs import Run
+from concordant.train.course import Course
 from concordant.train.lessons import Lesson, comparison_lessons
 from concordant.train.pm import _gradient, _Training, model_to_train, train_pm
 from concordant.train_config import PreferenceModelConfig
@@ -98,7 +100,8 @@ def gradient_of(
     fresh = model_to_train(folder or toy.chat, config)
     fresh.network.double().requires_grad_(True)
     lessons, _ = comparison_lessons(fresh, items, config.harmless_weight)
-    training = _Training(fresh, AdamW(fresh.network.parameters()), Machine("cpu", 1, "float32", {}))
+    course = Course(fresh.network, AdamW(fresh.network.parameters()), floor=0.7)
+    training = _Training(fresh, course, Machine("cpu", 1, "float32", {}), Team())
     metrics = _gradient(training, lessons, config)
     named = fresh.network.named_parameters()
     return metrics, {name: weight.grad.clone() for name, weight in named if weight.grad is not None}

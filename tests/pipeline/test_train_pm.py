@@ -16,6 +16,7 @@ from concordant.models.machine import cannot_compile
 from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Run, Watch
 from concordant.train import pm
+from concordant.train.course import Course
 from concordant.train.pm import PM_METRICS, train_pm
 from concordant.train_config import PreferenceModelConfig
 from hh_rows import write_hh
@@ -191,15 +192,15 @@ def test_no_kill_changes_or_loses_a_copy(train: Train, monkeypatch: pytest.Monke
         again()
     kept = Run(expected.path.parent / "stopped").kept
     assert list(kept.iterdir()) == []
-    save = pm._save_now_and_then
+    save = Course.save_now_and_then
 
-    def killed_at_two(run: Run, training: Any, *rest: Any) -> float:
-        if training.step == 2:
+    def killed_at_two(course: Course, *rest: Any) -> float:
+        if course.step == 2:
             raise Stopped
-        return save(run, training, *rest)
+        return save(course, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pm, "_save_now_and_then", killed_at_two)
+        patch.setattr(Course, "save_now_and_then", killed_at_two)
         again()
     assert [path.name for path in kept.iterdir()] == ["16"]
     again(watch=stop_at(9))

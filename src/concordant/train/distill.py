@@ -5,34 +5,23 @@ of the texts; the rate falls linearly to zero. The texts' order is that of the s
 run that was killed goes on bit for bit. Left out: lessons from several processes.
 """
 
-import math
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.optim import AdamW
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from concordant.errors import UserError
-from concordant.models.checkpoints import (
-    Checkpoint,
-    optimizer_tensors,
-    prefixed,
-    restore_optimizer,
-    restore_weights,
-    trained_weights,
-    without_prefix,
-)
 from concordant.models.coarse import class_logprobs, divergence_of
 from concordant.models.language_model import LanguageModel
+from concordant.models.parallel import Team
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
 from concordant.runs import Run, Watch
+from concordant.train.course import Course, adamw
 from concordant.train.teacher_shards import Lesson, TeacherShards
 from concordant.train_config import DistillConfig
 
@@ -50,31 +39,16 @@ DISTILL_METRICS = {
 """Every key of a distillation run's metrics.jsonl, with its meaning."""
 
 _LOGIT_ROWS = 512
-_FAR, _LONG, _SMALL = 3.0, 20, 0.1
-"""A mean loss over so many steps that is so many times the first one, or times this small one, is a divergence."""
+_SMALL = 0.1
+"""A mean KL of a token, nats, from which learning may well begin."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Training:
-    """What changes while a student learns."""
+    """A student that learns."""
 
     model: LanguageModel
-    optimizer: AdamW
-    step: int = 0
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=_LONG))
-    """Losses of the last steps."""
-    first: float | None = None
-    """Loss before the first step."""
-    saved_at: float = field(default_factory=time.monotonic)
-
-    @property
-    def weights(self) -> list[nn.Parameter]:
-        return [weight for weight in self.model.network.parameters() if weight.requires_grad]
-
-    @property
-    def limit(self) -> float:
-        """Losses above it are far from learning."""
-        return _FAR * max(_SMALL, self.first or 0.0)
+    course: Course
 
 
 def distill(
@@ -96,23 +70,24 @@ def distill(
         UserError: a shard is damaged, or the run diverged.
     """
     training = _begin(run, student, config)
+    course = training.course
     texts = len(shards.rows)
     steps = -(-texts // config.batch_size)
-    tokens = sum(row.counted for row in shards.rows[: training.step * config.batch_size])
-    watch(training.step, steps, "")
-    while training.step < steps:
+    tokens = sum(row.counted for row in shards.rows[: course.step * config.batch_size])
+    watch(course.step, steps, "")
+    while course.step < steps:
         began = time.monotonic()
-        start = training.step * config.batch_size
+        start = course.step * config.batch_size
         batch = shards.lessons(start, min(texts, start + config.batch_size))
         metrics = _gradient(training, batch, shards.width, config)
-        _stop_if_diverged(run, training, metrics, config)
-        began += _save_now_and_then(run, training, metrics["loss"], config)
-        rate = learning_rate(training.step, steps, config)
-        _step(training, rate)
+        course.stop_if_diverged(run, metrics, config.learning_rate)
+        began += course.save_now_and_then(run, metrics["loss"], config.checkpoint_seconds)
+        rate = learning_rate(course.step, steps, config)
+        course.apply(rate)
         tokens += sum(lesson.row.counted for lesson in batch)
-        counts = {"step": training.step, "texts": start + len(batch), "tokens": tokens}
+        counts = {"step": course.step, "texts": start + len(batch), "tokens": tokens}
         run.log({**counts, **metrics, "learning_rate": rate, "seconds": time.monotonic() - began})
-        watch(training.step, steps, f"KL {metrics['loss']:.4f}")
+        watch(course.step, steps, f"KL {metrics['loss']:.4f}")
     run.save_model(lambda folder: _save(training.model, folder))
     rows = run.metrics()
     late = rows[-max(1, len(rows) // 4) :]
@@ -139,18 +114,9 @@ def _begin(run: Run, student: LanguageModel, config: DistillConfig) -> _Training
         student = student.with_lora(config.lora_rank, config.seed)
     else:
         student.network.requires_grad_(True)
-    weights = [weight for weight in student.network.parameters() if weight.requires_grad]
-    optimizer = AdamW(weights, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=config.weight_decay)
-    training = _Training(student, optimizer)
-    saved = Checkpoint.load(run.checkpoint)
-    if saved:
-        restore_weights(student.network, without_prefix("weights", saved.tensors))
-        restore_optimizer(optimizer, without_prefix("optimizer", saved.tensors))
-        training.step = saved.values["step"]
-    run.rewind(training.step)
-    losses = [row["loss"] for row in run.metrics()]
-    training.recent.extend(losses)
-    training.first = losses[0] if losses else None
+    optimizer = adamw(student.network, config.learning_rate, config.weight_decay)
+    training = _Training(student, Course(student.network, optimizer, floor=_SMALL))
+    training.course.go_on(run, Team())
     return training
 
 
@@ -159,7 +125,7 @@ def _gradient(training: _Training, batch: Sequence[Lesson], width: int, config: 
     model = training.model
     tokens = sum(lesson.row.counted for lesson in batch)
     loss_sum = rest_sum = 0.0
-    for group in within_budget([SharedRow(lesson.row.tokens, []) for lesson in batch], config.row_tokens):
+    for group in within_budget([SharedRow(lesson.row.tokens, []) for lesson in batch], config.row_tokens, model.device):
         lessons = [batch[index] for index in group]
         hidden = model.hidden(RowBatch.pack([SharedRow(lesson.row.tokens, []) for lesson in lessons], model.device))
         places = [(place, lesson.row) for place, lesson in enumerate(lessons)]
@@ -168,7 +134,7 @@ def _gradient(training: _Training, batch: Sequence[Lesson], width: int, config: 
         (kl / tokens).backward()  # type: ignore[no-untyped-call]
         loss_sum += kl.item()
         rest_sum += rest.item()
-    norm = torch.nn.utils.clip_grad_norm_(training.weights, config.gradient_clip).item()
+    norm = torch.nn.utils.clip_grad_norm_(training.course.weights, config.gradient_clip).item()
     return {
         "loss": loss_sum / tokens,
         "teacher_rest": sum(lesson.logprobs[:, -1].exp().sum().item() for lesson in batch) / tokens,
@@ -196,51 +162,6 @@ def _divergence_sums(
     sums = [checkpoint(of_slice, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]
     kl, rest = (torch.stack(values).sum() for values in zip(*sums, strict=True))
     return kl, rest
-
-
-def _stop_if_diverged(run: Run, training: _Training, metrics: dict[str, float], config: DistillConfig) -> None:
-    """Refuse to go on after a loss or gradient that is no number, or after ``_LONG`` steps of a loss far from learning.
-
-    Raises:
-        UserError: so it is; the gradient that led there has not been applied.
-    """
-    training.recent.append(metrics["loss"])
-    training.first = metrics["loss"] if training.first is None else training.first
-    mean = sum(training.recent) / len(training.recent)
-    if not all(map(math.isfinite, metrics.values())):
-        said = f"the loss became {metrics['loss']} and its gradient {metrics['grad_norm']}"
-    elif len(training.recent) == _LONG and mean > training.limit:
-        said = f"the mean KL of {_LONG} steps is {mean:.2f} (it began at {training.first:.2f})"
-    else:
-        return
-    kept = "its last good checkpoint is kept" if run.checkpoint.exists() else "it had no checkpoint yet"
-    raise UserError(
-        f"{said} at step {training.step + 1}: the run diverged; {kept}; begin another one with a lower learning_rate "
-        f"(now {config.learning_rate})"
-    )
-
-
-def _step(training: _Training, rate: float) -> None:
-    """Apply the gradient."""
-    for settings in training.optimizer.param_groups:
-        settings["lr"] = rate
-    training.optimizer.step()
-    training.optimizer.zero_grad(set_to_none=True)
-    training.step += 1
-
-
-def _save_now_and_then(run: Run, training: _Training, loss: float, config: DistillConfig) -> float:
-    """Save the weights as they were before this step, when it is time; returns the seconds it took.
-
-    A batch has shown them to be sound by then, so that a checkpoint is never one of a run that has diverged.
-    """
-    began = time.monotonic()
-    if training.step and loss <= training.limit and began - training.saved_at >= config.checkpoint_seconds:
-        tensors = prefixed("weights", trained_weights(training.model.network))
-        tensors |= prefixed("optimizer", optimizer_tensors(training.optimizer))
-        Checkpoint(tensors, {"step": training.step}).save(run.checkpoint)
-        training.saved_at = time.monotonic()
-    return time.monotonic() - began
 
 
 def _save(model: LanguageModel, folder: Path) -> None:

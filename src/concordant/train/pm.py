@@ -8,36 +8,27 @@ A run that diverges stops, and what stands in its checkpoint is from before. Lef
 import math
 import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
 
 from concordant.comparison import Preference
 from concordant.errors import UserError
 from concordant.models.card import write_card
-from concordant.models.checkpoints import (
-    Checkpoint,
-    optimizer_tensors,
-    prefixed,
-    restore_optimizer,
-    restore_weights,
-    trained_weights,
-    without_prefix,
-)
 from concordant.models.language_model import layers
 from concordant.models.machine import Machine
 from concordant.models.parallel import Team
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch, within_budget
 from concordant.runs import Run, Watch
+from concordant.train.course import Course, adamw
 from concordant.train.kept import keep_copy
 from concordant.train.lessons import Lesson, comparison_lessons, counted
 from concordant.train.losses import language_loss, preference_loss
@@ -63,33 +54,16 @@ PMP_METRICS = {
 """The same of a run that learns from text too."""
 
 _COIN = math.log(2)
-_FAR, _LONG = 3.0, 20
-"""A mean loss over so many steps that is so many times where the run began, or a coin's, is a divergence."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Training:
-    """What changes while a PM trains."""
+    """A PM that learns, how, and by which processes."""
 
     model: PreferenceModel
-    optimizer: AdamW
+    course: Course
     machine: Machine
-    team: Team = field(default_factory=Team.joined)
-    step: int = 0
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=_LONG))
-    """Losses of the last steps."""
-    first: float | None = None
-    """Loss before the first step. One that was pretrained may begin far above a coin, where it is sure and wrong."""
-    saved_at: float = field(default_factory=time.monotonic)
-
-    @property
-    def weights(self) -> list[nn.Parameter]:
-        return [weight for weight in self.model.network.parameters() if weight.requires_grad]
-
-    @property
-    def limit(self) -> float:
-        """Losses above it are far from learning."""
-        return _FAR * max(_COIN, self.first or 0.0)
+    team: Team
 
 
 def model_to_train(folder: Path, config: PreferenceModelConfig, device: str = "cpu") -> PreferenceModel:
@@ -144,23 +118,25 @@ def train_pm(
     with run.alone() if team.leads else nullcontext():
         training = _begin(run, model, config)
         steps = -(-len(lessons) // config.batch_size)
-        watch(training.step, steps, "")
-        while training.step < steps:
+        course = training.course
+        watch(course.step, steps, "")
+        while course.step < steps:
             began = time.monotonic()
-            batch = lessons[training.step * config.batch_size :][: config.batch_size]
+            batch = lessons[course.step * config.batch_size :][: config.batch_size]
             metrics = _gradient(training, batch, config)
-            _stop_if_diverged(run, training, metrics, config)
+            course.stop_if_diverged(run, metrics, config.learning_rate)
             # In this order: a checkpoint is never of a step whose copy is missing, so that no kill can lose one.
             began += _keep(run, training, lessons, dropped, config)
-            began += _save_now_and_then(run, training, metrics["loss"], config)
-            rate = config.learning_rate * min(1.0, (training.step + 1) / max(1, config.warmup_steps))
-            _step(training, rate)
-            seen = min(len(lessons), training.step * config.batch_size)
+            if team.leads:
+                began += course.save_now_and_then(run, metrics["loss"], config.checkpoint_seconds)
+            rate = config.learning_rate * min(1.0, (course.step + 1) / max(1, config.warmup_steps))
+            course.apply(rate)
+            seen = min(len(lessons), course.step * config.batch_size)
             spent = time.monotonic() - began
             if team.leads:
-                row = {"step": training.step, "comparisons": seen, **metrics, "learning_rate": rate, "seconds": spent}
+                row = {"step": course.step, "comparisons": seen, **metrics, "learning_rate": rate, "seconds": spent}
                 run.log(row)
-            watch(training.step, steps, f"loss {metrics['loss']:.3f}")
+            watch(course.step, steps, f"loss {metrics['loss']:.3f}")
         _keep(run, training, lessons, dropped, config)
         kept = {"kept": [mark for mark in config.keep_at if mark <= len(lessons)]} if config.keep_at else {}
         return _finish(run, training, {**_data(lessons, dropped), **kept})
@@ -181,21 +157,10 @@ def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _
         model.compile_layers()
     if config.gradient_checkpointing:
         model.recompute_layers()
-    weights = [weight for weight in model.network.parameters() if weight.requires_grad]
-    optimizer = AdamW(weights, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=config.weight_decay)
-    training = _Training(model, optimizer, _machine(run, model, config))
-    saved = Checkpoint.load(run.checkpoint)
-    if saved:
-        restore_weights(model.network, without_prefix("weights", saved.tensors))
-        restore_optimizer(optimizer, without_prefix("optimizer", saved.tensors))
-        training.step = saved.values["step"]
-    if training.team.leads:
-        run.rewind(training.step)
-    training.team.wait()  # the others read what was rewound,
-    losses = [row["loss"] for row in run.metrics()]
-    training.team.wait()  # and all have read before anything is logged
-    training.recent.extend(losses)
-    training.first = losses[0] if losses else None
+    optimizer = adamw(model.network, config.learning_rate, config.weight_decay)
+    course = Course(model.network, optimizer, floor=_COIN, said_of_floor="; a coin's is 0.69")
+    training = _Training(model, course, _machine(run, model, config), Team.joined())
+    course.go_on(run, training.team)
     return training
 
 
@@ -236,7 +201,7 @@ def _gradient(training: _Training, batch: Sequence[Lesson], config: PreferenceMo
         packed = RowBatch.pack([mine[index].row for index in group], model.device)
         with training.machine.products():
             hidden = model.hidden(packed)
-        hidden = hidden.to(training.weights[0].dtype)
+        hidden = hidden.to(training.course.weights[0].dtype)
         scores = model.scores(packed, hidden)
         chosen, rejected = scores[0::2], scores[1::2]
         losses = preference_loss(chosen, rejected)
@@ -250,9 +215,9 @@ def _gradient(training: _Training, batch: Sequence[Lesson], config: PreferenceMo
         loss_sum += losses.sum().item()
         gap_sum += gap.sum().item()
         correct += ((gap > 0).float() + 0.5 * (gap == 0).float()).sum().item()
-    team.add_up_gradients(training.weights)
+    team.add_up_gradients(training.course.weights)
     sums = team.add_up({"loss": loss_sum, "accuracy": correct, "score_gap": gap_sum, "lm_loss": text_sum})
-    norm = torch.nn.utils.clip_grad_norm_(training.weights, config.gradient_clip).item()
+    norm = torch.nn.utils.clip_grad_norm_(training.course.weights, config.gradient_clip).item()
     return {
         "loss": sums["loss"] / len(batch),
         **({"lm_loss": sums["lm_loss"] / tokens} if config.lm_coef else {}),
@@ -260,54 +225,6 @@ def _gradient(training: _Training, batch: Sequence[Lesson], config: PreferenceMo
         "score_gap": sums["score_gap"] / len(batch),
         "grad_norm": norm,
     }
-
-
-def _stop_if_diverged(run: Run, training: _Training, metrics: dict[str, float], config: PreferenceModelConfig) -> None:
-    """Refuse to go on after a loss or gradient that is no number, or after ``_LONG`` steps of a loss far from learning.
-
-    Raises:
-        UserError: so it is; the gradient that led there has not been applied.
-    """
-    training.recent.append(metrics["loss"])
-    training.first = metrics["loss"] if training.first is None else training.first
-    mean = sum(training.recent) / len(training.recent)
-    if not all(map(math.isfinite, metrics.values())):
-        said = f"the loss became {metrics['loss']} and its gradient {metrics['grad_norm']}"
-    elif len(training.recent) == _LONG and mean > training.limit:
-        said = f"the mean loss of {_LONG} steps is {mean:.2f} (it began at {training.first:.2f}; a coin's is 0.69)"
-    else:
-        return
-    kept = "its last good checkpoint is kept" if run.checkpoint.exists() else "it had no checkpoint yet"
-    raise UserError(
-        f"{said} at step {training.step + 1}: the run diverged; {kept}; begin another one with a lower learning_rate "
-        f"(now {config.learning_rate})"
-    )
-
-
-def _step(training: _Training, rate: float) -> None:
-    """Apply the gradient."""
-    for settings in training.optimizer.param_groups:
-        settings["lr"] = rate
-    training.optimizer.step()
-    training.optimizer.zero_grad(set_to_none=True)
-    training.step += 1
-
-
-def _save_now_and_then(run: Run, training: _Training, loss: float, config: PreferenceModelConfig) -> float:
-    """Save the weights as they were before this step, when it is time; returns the seconds it took.
-
-    It is called when a batch has shown the weights to be sound, so that a checkpoint is never one of a run that has
-    already diverged.
-    """
-    began = time.monotonic()
-    if not training.team.leads:
-        return 0.0
-    if training.step and loss <= training.limit and began - training.saved_at >= config.checkpoint_seconds:
-        tensors = prefixed("weights", trained_weights(training.model.network))
-        tensors |= prefixed("optimizer", optimizer_tensors(training.optimizer))
-        Checkpoint(tensors, {"step": training.step}).save(run.checkpoint)
-        training.saved_at = time.monotonic()
-    return time.monotonic() - began
 
 
 def _keep(
@@ -318,7 +235,7 @@ def _keep(
     As with a checkpoint, the batch of the next step has shown them to be sound.
     """
     began = time.monotonic()
-    seen = training.step * config.batch_size
+    seen = training.course.step * config.batch_size
     if training.team.leads and seen in config.keep_at and seen <= len(lessons):  # the last batch may be smaller
         result = _result(run, _data(lessons[:seen], dropped))
         keep_copy(run, seen, result, partial(training.model.save, goes_on=True))
