@@ -92,6 +92,26 @@ def test_who_declines_may_think_again(store: Database) -> None:
         assert "Task 1 of 5" in visitor.client.get("/work").text
 
 
+def test_a_changed_text_keeps_nobody_and_costs_no_pay(store: Database) -> None:
+    """In mid-session the consent text changes: who stops or says no now has left, with what was done on record."""
+    changed = ConsentText("Something else.")
+    for way in ("/work/stop", "/work/decline"):
+        visitor = Visitor(store, room_with(store, helpful_turns=2), name=way)
+        with visitor.client:
+            visitor.start()
+            visitor.say()
+            write_all(store, "one", "two")
+            visitor.choose(1)
+        later = Visitor(store, replace(visitor.room, consent=changed), name=f"{way} later")
+        later.worker, later.token = visitor.worker, visitor.token
+        with later.client:
+            later.open_link()
+            assert later.page.form("/work/agree", "agreed") is not None
+            later.post(way, {})
+            sitting = sitting_of(later)
+            assert (sitting.outcome, sitting.choices) == (Outcome.LEFT, 1), way
+
+
 def test_tasks_alternate_under_the_limits_and_say_why(store: Database) -> None:
     care = {"red_team_per_session": 1, "break_minutes": 0}
     visitor = Visitor(
@@ -324,6 +344,8 @@ def test_a_permitted_worker_improves_the_reply_and_goes_on_from_it(store: Databa
         html = visitor.client.get("/work?edit=1").text
         assert "The reply, as it should have been" in html and 'name="text"' in html
         assert visitor.post("/work/edit", {"comparison": comparison, "text": "x" * 8001}).status_code == 422
+        elsewhere = visitor.post("/work/edit", {"comparison": comparison, "text": "of the other reply", "seen": "2.0"})
+        assert elsewhere.status_code == 409 and "of the other reply" in elsewhere.text
         visitor.post("/work/edit", {"comparison": comparison, "text": "as it should be", "key": "k"})
         talk = current_talk(store, visitor.worker.id)
         assert talk is not None and talk.conversation.turns[-1].text == "as it should be"

@@ -108,6 +108,12 @@ def test_no_is_an_answer(store: Database) -> None:
         assert "That is fine" in answer.text and "PART" not in answer.text
         sitting = last_sitting(store, visitor.worker.id)
         assert sitting is not None and sitting.outcome is Outcome.DECLINED
+        # Said twice, and then agreed to in another tab: it stays the panel's sitting, and no other is begun.
+        visitor.post("/work/decline", {})
+        visitor.post("/work/agree", {"digest": visitor.room.consent.digest, "agreed": "1"})
+        visitor.post("/work/start", {})
+        assert "That is fine" in visitor.client.get("/work").text
+        assert [found.id for _, found in sittings(store)] == [sitting.id]
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,12 @@ def test_an_opening_of_both_objectives_tells_nothing() -> None:
     assert result["objectives"]["harmless"]["policy"]["after"]["n"] == 1
 
 
+def test_a_prompt_with_an_objective_of_its_own_needs_no_data_that_begins_alike() -> None:
+    rows = [{**sample(step, "never seen", "x" * 3), "objective": "helpful"} for step in (0, 8)]
+    result = measure_tension(MODEL, DATA, rows, silent)
+    assert result["objectives"]["helpful"]["policy"]["after"]["n"] == 1 and result["dropped"] == {}
+
+
 def test_replies_that_do_not_fit_are_not_placed() -> None:
     rows = [sample(0, "h1", "too long"), sample(0, "r1", "x"), sample(8, "h1", "x"), sample(8, "r1", "x")]
     result = measure_tension(MODEL, DATA, rows, silent)

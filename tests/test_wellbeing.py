@@ -31,6 +31,12 @@ def test_a_week_is_told_when_it_is_over_and_enough_people_answered(database: Dat
     assert weeks(database, 4, NEXT) == [WeekOfAnswers("2026-W47", None)]
 
 
+def test_a_week_in_which_all_say_the_same_would_tell_everybodys_answer(database: Database) -> None:
+    for number in range(3):
+        feel(database, "secret", sat(database, f"w{number}"), 1, MONDAY)
+    assert weeks(database, 3, NEXT) == [WeekOfAnswers("2026-W47", None)]
+
+
 def test_one_person_who_answers_often_is_one_person(database: Database) -> None:
     worker = person(database)
     for _ in range(5):

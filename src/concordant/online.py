@@ -85,9 +85,13 @@ def iterate(iteration: Iteration) -> dict[str, Json]:
     Raises:
         UserError: a step cannot be done with what there is; what was finished stays finished.
     """
+    config = iteration.programme.config
+    if config.policy.stop_when_parted:
+        raise UserError(
+            "policy.stop_when_parted is true, and iterate trains no test preference model; leave it out there"
+        )
     with Journal(iteration.db, iteration.number) as journal:
         make = _Maker(iteration, journal)
-        config = iteration.programme.config
         settings = config.iterate.model_dump(mode="json")
         wanted = {name: settings[name] for name in ("conversations", "sharpness", "workers")}
         collected = make("collect", wanted, lambda watch: _collect(iteration, watch))

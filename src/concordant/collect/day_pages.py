@@ -79,7 +79,7 @@ def done_page(room: Room, worker: Worker, sitting: Sitting) -> HTMLResponse:
         code=sitting.code,
         back=way_back(room.panel, sitting, participant_of(room.db, worker.id)),
         panel=None if sitting.handoff is None else sitting.handoff.panel,
-        answered=asked and has_answered(room.db, room.seed, sitting.id),
+        answered=asked and has_answered(room.db, room.secret, sitting.id),
         asked=asked,
         support=support(room) if sitting.red_team else [],
     )

@@ -41,10 +41,16 @@ def take_part(room: RoomHere, worker: GuestHere, digest: Field = "", agreed: Fie
 
 @router.post("/work/decline")
 def decline(room: RoomHere, worker: GuestHere) -> Response:
-    """Not take part: that is recorded, and nothing else."""
-    if not has_agreed(room.db, worker.id, room.consent):
+    """Not take part, or not in what the text has become: what was done before that counts, and so does its pay."""
+    if has_agreed(room.db, worker.id, room.consent):
+        return RedirectResponse("/work", 303)
+    sitting, talk = last_sitting(room.db, worker.id), talks.current_talk(room.db, worker.id)
+    if talk is not None and talk.sitting is None:  # of a store from before there were sittings
+        talks.end_talk(room.db, talk.id, Ending())
+    if sitting is None:
         sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
-        end_sitting(room.db, sitting.id, Outcome.DECLINED)
+    began = talk is not None or sitting.done or sitting.left or sitting.choices
+    end_sitting(room.db, sitting.id, Outcome.LEFT if began else Outcome.DECLINED)
     return RedirectResponse("/work", 303)
 
 
@@ -54,8 +60,9 @@ def everyday(room: RoomHere, worker: WorkerHere, allow: Field = "") -> Response:
     talk = talks.current_talk(room.db, worker.id)
     if talk is None and not may_begin(room, worker):
         return RedirectResponse("/work", 303)
-    sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
-    prefer_everyday(room.db, sitting.id, not allow)
+    sitting = None if talk is None else talk.sitting  # never another one, should this one have ended meanwhile
+    sitting = sitting or open_sitting(room.db, worker.id, offer(room.config, room.panel, False)).id
+    prefer_everyday(room.db, sitting, not allow)
     if allow or talk is None or talk.objective is Objective.HELPFUL:
         return RedirectResponse("/work", 303)
     talks.end_talk(room.db, talk.id, Ending())
@@ -65,8 +72,11 @@ def everyday(room: RoomHere, worker: WorkerHere, allow: Field = "") -> Response:
 
 
 @router.post("/work/stop")
-def stop(room: RoomHere, worker: WorkerHere) -> Response:
-    """Leave at once: the open conversation and the sitting end, with what was done on record."""
+def stop(room: RoomHere, worker: GuestHere) -> Response:
+    """Leave at once: the open conversation and the sitting end, with what was done on record.
+
+    It needs no agreement, so that a consent text that was changed meanwhile keeps nobody.
+    """
     talk = talks.current_talk(room.db, worker.id)
     sitting = last_sitting(room.db, worker.id)
     if talk is not None and talk.sitting is None:
@@ -92,7 +102,7 @@ def say_how_it_felt(room: RoomHere, worker: WorkerHere, answer: Field = "") -> R
     sitting = last_sitting(room.db, worker.id)
     known = answer in {str(number) for number in ANSWERS}
     if known and room.care.wellbeing and sitting is not None and sitting.red_team and sitting.ended is not None:
-        feel(room.db, room.seed, sitting, int(answer), datetime.now(UTC).date())
+        feel(room.db, room.secret, sitting, int(answer), datetime.now(UTC).date())
     return RedirectResponse("/work", 303)
 
 

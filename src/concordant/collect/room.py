@@ -76,6 +76,7 @@ class Room:
         say: the words of the workers' pages.
         consent: what people agree to before anything else.
         seed: of every draw; secret, or a worker could work out which model wrote which side.
+        secret: of the hashes in people's answers without names; on no page and in no link, so that staff lack it.
         heartbeat: where the generator says that it is alive.
         report: folder of the newest report, for researchers; None: there is none.
         banner: one line over every page, such as that replies are scripted; "": none.
@@ -89,6 +90,7 @@ class Room:
     say: Messages = field(default_factory=english)
     consent: ConsentText = field(default_factory=built_in_consent)
     seed: str = "0"
+    secret: str = "0"
     heartbeat: Heartbeat = field(default_factory=lambda: Heartbeat(None))
     report: Path | None = None
     banner: str = ""

@@ -6,6 +6,7 @@ TLS; a proxy in front does these.
 
 import json
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Iterator
@@ -85,6 +86,17 @@ def links(db: Database, folder: Path, url: str) -> Links:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(tokens, file)
     return Links(f"{url}/w/{worker}", f"{url}/researcher?key={researcher}")
+
+
+def own_secret(folder: Path) -> str:
+    """The secret of answers without names, made once: a file for its owner alone, which no page and no link shows."""
+    path = folder / "wellbeing.key"
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return path.read_text()
 
 
 def consent_text(file: Path | None) -> ConsentText:

@@ -84,7 +84,7 @@ def work(room: RoomHere, worker: GuestHere, done: str = "", again: str = "", edi
     if talk is not None:
         note = room.say("leave.switched") if done == "switched" else ""
         return talk_page(room, talk, Shown(again=bool(again), edit=bool(edit), note=note))
-    if sitting is not None and is_over and sitting.outcome is not Outcome.DECLINED:
+    if sitting is not None and is_over and (sitting.handoff is not None or sitting.outcome is not Outcome.DECLINED):
         return done_page(room, worker, sitting)
     return start_page(room, None if is_over else sitting, next_task(room, worker, sitting), done)
 
@@ -131,7 +131,7 @@ def decide(
     if button not in {str(number) for number in range(1, 9)}:
         return talk_page(room, talk, Shown(room.say("talk.no_choice"), status=422, again=bool(instead)))
     try:
-        number = int(instead) if instead.isascii() and instead.isdecimal() else 0
+        number = int(instead) if instead.isascii() and instead.isdecimal() and len(instead) < 10 else 0
         talks.choose(room.db, comparison, int(button), key[:64] or uuid4().hex, number)
     except UserError as error:
         return talk_page(room, talks.view(room.db, talk.id), Shown(_sentence(error), status=409))
@@ -139,10 +139,14 @@ def decide(
 
 
 @router.post("/work/edit")
-def rewrite(room: RoomHere, worker: WorkerHere, comparison: Field = "", key: Field = "", text: Field = "") -> Response:
-    """Rewrite the reply that was taken; the conversation goes on from the new text."""
+def rewrite(
+    room: RoomHere, worker: WorkerHere, comparison: Field = "", key: Field = "", text: Field = "", seen: Field = ""
+) -> Response:
+    """Rewrite the reply that was taken; the conversation goes on from the new text. ``seen``: which reply that was."""
     talk = own_talk_of(room, worker, comparison)
     text = text.replace("\r\n", "\n").strip()
+    if seen and talk.undoable is not None and seen != talk.undoable.version:
+        return talk_page(room, talk, Shown(room.say("problem.elsewhere"), text, 409, edit=True))
     if len(text) > LONGEST_EDIT:
         problem = room.say("edit.long", n=f"{len(text):,}", most=f"{LONGEST_EDIT:,}")
         return talk_page(room, talk, Shown(problem, text, 422, edit=True))
@@ -189,7 +193,9 @@ def may_begin(room: Room, worker: Worker) -> bool:
     A sitting that has ended is followed by another only when the worker asks for it, or their panel does.
     """
     sitting = last_sitting(room.db, worker.id)
-    return sitting is None or sitting.ended is None or sitting.outcome is Outcome.DECLINED
+    if sitting is None or sitting.ended is None:
+        return True
+    return sitting.outcome is Outcome.DECLINED and sitting.handoff is None
 
 
 def begin(room: Room, worker: Worker) -> None:

@@ -102,7 +102,8 @@ def _policy(path: Path, pm: str) -> "list[Json]":
     if run.head.get("kind") != "policy":
         raise UserError(f"{path} is no policy run; give the folder that 'concordant train policy' printed")
     against = str(run.head["parents"].get("pm"))
-    if against.rpartition("@")[2] != pm.rpartition("@")[2]:
+    name, _, digest = pm.rpartition("@")
+    if against not in (name, pm) and (" of " in against or against.rpartition("@")[2] != digest):
         raise UserError(
             f"{path} was trained against {against}, and --pm is {pm}; scores of different models have no common zero"
         )

@@ -99,7 +99,7 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
     from concordant.collect.messages import messages
     from concordant.collect.room import Room
     from concordant.collect.scripted_replies import BANNER
-    from concordant.collect.serving import consent_text, links
+    from concordant.collect.serving import consent_text, links, own_secret
 
     config = programme.config
     return Room(
@@ -110,6 +110,7 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
         say=messages(programme.path / config.collect.words if config.collect.words else None),
         consent=consent_text(programme.path / config.collect.consent if config.collect.consent else None),
         seed=f"{config.seed}:{links(db, programme.path, '').researcher}",
+        secret=own_secret(programme.path),
         heartbeat=Heartbeat(None if args.only else programme.path / HEARTBEAT),
         report=programme.path / "report",
         banner="" if args.scripted_replies is None else BANNER,

@@ -41,7 +41,7 @@ def measure_tension_(args: argparse.Namespace) -> dict[str, Any]:
     samples = []
     if args.policy is not None:
         run = Run.open(args.policy)
-        samples = run.samples()
+        samples = run.samples("trial")
         if run.head.get("kind") != "policy" or not samples:
             raise UserError(f"{args.policy} is no policy run that kept trial replies; give another, or leave it out")
     model = PreferenceModel.load(args.pm)

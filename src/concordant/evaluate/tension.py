@@ -109,7 +109,8 @@ def _policy(
         rows: dict[str, list[tuple[Conversation, str]]] = {name: [] for name in data}
         for row in (row for row in samples if row["step"] == step):
             prompt = Conversation(tuple(Turn(Speaker(speaker), text) for speaker, text in row["prompt"]))
-            of = [name for name in data if prompt.split_key in known[name]]
+            said = row.get("objective")
+            of = [str(said)] if said in data else [name for name in data if prompt.split_key in known[name]]
             if len(of) == 1:
                 rows[of[0]].append((prompt, row["reply"]))
             else:

@@ -27,6 +27,10 @@ _KEPT = "kept.json"
 _FOLDER_KEYS = ("_name_or_path", "name_or_path")
 
 
+EXPORTED = ("pm", "pmp", "policy")
+"""Kinds of runs whose models have a card."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What is exported.
@@ -52,6 +56,12 @@ class Source:
         folder = path / "model" if _is_run(path) else path
         if not (folder / _ADAPTER).exists() and not (folder / "config.json").exists():
             raise UserError(f"{path} holds no finished model; give a run that has ended, or a folder of a model")
+        made = "no run" if run is None else str(run.head.get("kind"))
+        if made not in EXPORTED:
+            raise UserError(
+                f"{path} was made by {made}; only what 'concordant train pm', 'pmp' or 'policy' made is exported, and "
+                "other models are plain folders already"
+            )
         kept = run is not None and folder.resolve() != run.model.resolve()
         return cls(folder, run, folder.name if kept else "")
 

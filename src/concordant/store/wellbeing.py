@@ -1,9 +1,9 @@
 """How people feel after red-team work: answers without names, which staff can read only by the group.
 
 An answer keeps a week, and two keyed hashes: of the sitting, so that it counts once, and of the worker, so that people
-can be counted. The secret of the hashes is not in the store. What is given out is one line a calendar week, only for
-weeks that are over and only where enough different people answered: a later answer never changes a line, and no sum
-over lines exists, so nobody's answer can be had by subtraction.
+can be counted. The secret of the hashes is in neither the store nor a link. What is given out is one line a calendar
+week, only for weeks that are over, only where enough different people answered, and not where all said the same: a
+later answer never changes a line. Left out: hiding the order of the answers from who reads the store itself.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ def has_answered(db: Database, secret: str, sitting_id: str) -> bool:
 
 
 def weeks(db: Database, smallest_group: int, today: date) -> list[WeekOfAnswers]:
-    """The weeks that are over, newest first. A week in which fewer people answered has no numbers.
+    """The weeks that are over, newest first. A week in which fewer people answered, or all alike, has no numbers.
 
     Args:
         db: the store.
@@ -81,9 +81,10 @@ def weeks(db: Database, smallest_group: int, today: date) -> list[WeekOfAnswers]
             .group_by(WellbeingRow.week, WellbeingRow.answer)
         ):
             said[week][answer] = number
+    shown = {week: number >= smallest_group and len(said[week]) > 1 for week, number in people}
     return [
-        WeekOfAnswers(week, tuple(said[week][answer] for answer in ANSWERS) if number >= smallest_group else None)
-        for week, number in people
+        WeekOfAnswers(week, tuple(said[week][answer] for answer in ANSWERS) if shown[week] else None)
+        for week, _ in people
     ]
 
 

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from concordant.models.coarse import class_logprobs, divergence_of
 from concordant.models.language_model import LanguageModel
+from concordant.models.machine import Machine
 from concordant.models.parallel import Team
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
 from concordant.runs import Run, Watch
@@ -69,6 +70,7 @@ def distill(
     Raises:
         UserError: a shard is damaged, or the run diverged.
     """
+    Machine.of_run(run, student.device, "float32").use()
     training = _begin(run, student, config)
     course = training.course
     texts = len(shards.rows)

@@ -18,6 +18,7 @@ from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.generation import SamplingLimits, generate
 from concordant.models.language_model import LanguageModel
+from concordant.models.machine import Machine
 from concordant.parting import find_parting
 from concordant.runs import Run, Watch
 from concordant.train.advantages import generalised_advantages, leave_one_out, token_rewards, whiten
@@ -64,6 +65,7 @@ def train_policy(
         raise UserError("policy.stop_when_parted is true, and there is no test preference model; name one (--test-pm)")
     material = Prompts.split(prompts, base, judges.all, config)
     with run.alone():
+        Machine.of_run(run, base.device, "float32").use()
         training = begin(run, base, config)
         if training.step == 0:
             refuse_unsound(training.model, judges.all, config)

@@ -101,7 +101,7 @@ def forward_all(
     """``forward`` over the whole rollout in bounded parts, without gradients; (R, L)."""
     shape = rollout.loss_mask.shape
     whole = Pass(torch.zeros(shape), torch.zeros(shape), torch.zeros(shape))
-    for rows in within_budget(rollout.rows, row_tokens):
+    for rows in within_budget(rollout.rows, row_tokens, model.device):
         part = forward(model, value_head, rollout, rows, temperature)
         places = rollout.reply_places(rows)
         whole.logprobs[places] = part.logprobs.cpu()
