@@ -65,5 +65,6 @@ def play(
         comparisons.append(say(db, talk, f"question {turn}", f"say-{turn}", pair))
         write_replies(db)
         choose(db, comparisons[-1], button, f"choose-{turn}")
-    end_talk(db, talk, Ending(4, "fine"))
+    red_team = objective is Objective.HARMLESS
+    end_talk(db, talk, Ending(4, "fine", 3, 2) if red_team else Ending(4, "fine"))
     return comparisons

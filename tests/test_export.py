@@ -1,6 +1,7 @@
 """Exported models: plain transformers, and peft, give our log-probabilities; no file names a folder of this machine."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -203,24 +204,34 @@ def test_a_preference_model(policy: Run, toy: ToyModels, tmp_path: Path) -> None
 
 def test_a_whole_model_without_a_run(toy: ToyModels, tmp_path: Path) -> None:
     """As full finetuning leaves one, moved away from its run."""
-    export(Source.at(toy.chat), tmp_path / "out")
-    one, other = (LanguageModel.load(path).network.state_dict() for path in (toy.chat, tmp_path / "out"))
+    whole = tmp_path / "whole"
+    LanguageModel.load(toy.chat).with_all_weights().save_trained(whole)
+    export(Source.at(whole), tmp_path / "out")
+    one, other = (LanguageModel.load(path).network.state_dict() for path in (whole, tmp_path / "out"))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert "The run that made it was not at hand." in (tmp_path / "out/README.md").read_text()
     with pytest.raises(UserError, match="holds a whole model and no adapter"):
-        export(Source.at(toy.chat), tmp_path / "adapter", adapter=True)
+        export(Source.at(whole), tmp_path / "adapter", adapter=True)
     assert not (tmp_path / "adapter").exists()
+    with pytest.raises(UserError, match="no card to write"):
+        Source.at(toy.chat)
+    Run.begin(tmp_path / "hhh", "distill", {}, {})
+    shutil.copytree(toy.chat, tmp_path / "hhh/model")
+    with pytest.raises(UserError, match="no card to write"):
+        Source.at(tmp_path / "hhh")
 
 
 def test_what_cannot_be_exported_is_one_line(tmp_path: Path, toy: ToyModels, capsys: Any) -> None:
     Run.begin(tmp_path / "begun", "policy", {}, {})
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").write_text("x")
+    LanguageModel.load(toy.chat).with_all_weights().save_trained(tmp_path / "whole")
     for words, message in (
         ([tmp_path / "begun", tmp_path / "out"], "holds no finished model"),
         ([tmp_path / "none", tmp_path / "out"], "holds no finished model"),
-        ([toy.chat, tmp_path / "full"], "is not empty; choose another folder"),
+        ([tmp_path / "whole", tmp_path / "full"], "is not empty; choose another folder"),
+        ([toy.chat, tmp_path / "out"], "no card to write"),
     ):
         assert main(["model", "export", *map(str, words)]) == 2
         assert message in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "full"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "full", "whole"]

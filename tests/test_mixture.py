@@ -134,7 +134,7 @@ def test_splits_as_they_are_written() -> None:
             parse_split(text)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=20)  # each makes some sixty mixtures
 @given(WEIGHTS, st.integers(0, 3))
 def test_in_one_order_every_beginning_is_a_mixture(weights: list[float], seed: int) -> None:
     """Exactly in proportion, and of the same comparisons as a mixture of that size."""

@@ -16,7 +16,7 @@ from typing import Any
 from concordant.errors import UserError
 from concordant.models.base_models import SEAL
 from concordant.models.card import CARD, name_on_hub, without_folders
-from concordant.models.language_model import LanguageModel, adapter_base
+from concordant.models.language_model import LanguageModel, adapter_base, is_whole_policy
 from concordant.models.policy_card import PolicyFacts, policy_card
 from concordant.models.preference_model import is_preference_model
 from concordant.runs import Run, is_occupied, read_json, replace_folder, write_whole
@@ -56,11 +56,11 @@ class Source:
         folder = path / "model" if _is_run(path) else path
         if not (folder / _ADAPTER).exists() and not (folder / "config.json").exists():
             raise UserError(f"{path} holds no finished model; give a run that has ended, or a folder of a model")
-        made = "no run" if run is None else str(run.head.get("kind"))
-        if made not in EXPORTED:
+        trained = (folder / _ADAPTER).exists() or is_whole_policy(folder) or is_preference_model(folder)
+        if not trained if run is None else run.head.get("kind") not in EXPORTED:
             raise UserError(
-                f"{path} was made by {made}; only what 'concordant train pm', 'pmp' or 'policy' made is exported, and "
-                "other models are plain folders already"
+                f"{path} holds nothing that 'concordant train pm', 'pmp' or 'policy' made, so it has no card "
+                "to write; it is a plain folder already"
             )
         kept = run is not None and folder.resolve() != run.model.resolve()
         return cls(folder, run, folder.name if kept else "")
