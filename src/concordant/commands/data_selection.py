@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from concordant.commands.prompt_sources import named_files
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def read_pool(args: argparse.Namespace) -> Pool:
     for file in _distinct(args.data):
         rows = _read(file, args.objective, dropped)
         sources.append(Source(file.name, rows, file.weight))
-    pool = Pool(sources, [], dropped, {"data": _digests(args.data), "objective": args.objective or "any"})
+    pool = Pool(sources, [], dropped, {"data": named_files(args.data), "objective": args.objective or "any"})
     return _cut_part(args, _cut_exam(args, pool))
 
 
@@ -253,14 +254,3 @@ def _unseen(lessons: "Sequence[Preference]", exam: "Sequence[Preference]") -> "l
             "use other files, or --test-fraction instead of --test"
         )
     return unseen
-
-
-def _digests(files: Sequence[DataFile]) -> str:
-    """The files by name and content, with their weights."""
-    import hashlib
-
-    digests = [hashlib.sha256(file.path.read_bytes()).hexdigest()[:12] for file in files]
-    weights = ["" if file.weight is None else f" × {file.weight:g}" for file in files]
-    return ", ".join(
-        f"{file.name}@{digest}{weight}" for file, digest, weight in zip(files, digests, weights, strict=True)
-    )

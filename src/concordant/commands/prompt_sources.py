@@ -46,8 +46,9 @@ def digest(path: Path) -> str:
 
 
 def named_files(files: "Sequence[DataFile]") -> str:
-    """Files by name and content."""
-    return ", ".join(f"{file.name}@{digest(file.path)}" for file in files)
+    """Files by name and content, with their weights where they have some."""
+    weights = ["" if file.weight is None else f" × {file.weight:g}" for file in files]
+    return ", ".join(f"{file.name}@{digest(file.path)}{weight}" for file, weight in zip(files, weights, strict=True))
 
 
 def named_model(folder: Path) -> str:

@@ -13,6 +13,7 @@ from concordant.commands.data_selection import Selection, add_data, add_test, da
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.distill_verbs import add_train as add_distill
 from concordant.commands.outcome import SILENCE, Outcome, Verbs, add_json, add_overrides
+from concordant.commands.prompt_sources import digest, named_files, named_model, prompts_in
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def pmp_(args: argparse.Namespace) -> Outcome:
         raise UserError(f"--limit {args.limit} must be at least 1")
     found = read_posts(args.data, config.pairs_per_question, args.limit, config.seed)
     lessons, exam = split_by_opening(found.preferences, fraction or 0.0, salt="exam")
-    record = {"data": ", ".join(f"{path.name}@{_digest(path)}" for path in args.data), "limit": str(args.limit)}
+    record = {"data": ", ".join(f"{path.name}@{digest(path)}" for path in args.data), "limit": str(args.limit)}
     if fraction is not None:
         record["test_fraction"] = str(fraction)  # with another share, other questions were trained on
     return _trained(args, "pmp", config, Selection(binarised(lessons), binarised(exam), dict(found.dropped), record))
@@ -229,7 +230,6 @@ def _prompts(args: argparse.Namespace, data: Selection) -> "tuple[dict[Conversat
         if not args.data:
             raise UserError("a policy needs prompts to answer; give --prompts FILE, or comparisons with --data FILE")
         return {preference.prompt: preference.objective for preference in data.lessons}, data.record
-    from concordant.commands.prompt_sources import named_files, prompts_in
 
     found, _ = prompts_in(args.prompts)
     record = {**data.record, "prompts": named_files(args.prompts)}
@@ -238,20 +238,8 @@ def _prompts(args: argparse.Namespace, data: Selection) -> "tuple[dict[Conversat
 
 def _pm_names(paths: list[Path], combine: str) -> str:
     """Names and contents of the preference models: another one of the same name is another parent."""
-    names = ", ".join(f"{path.resolve().name}@{_digest(_weights(path))}" for path in paths)
+    names = ", ".join(map(named_model, paths))
     return names if len(paths) == 1 else f"{combine} of {names}"
-
-
-def _weights(folder: Path) -> Path:
-    inside = folder / "model" / "model.safetensors"
-    return inside if inside.exists() else folder / "model.safetensors"
-
-
-def _digest(path: Path) -> str:
-    import hashlib
-
-    with path.open("rb") as file:  # a dump may be larger than memory
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def _say(line: str) -> None:
