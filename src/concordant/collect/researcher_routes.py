@@ -16,7 +16,15 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from markupsafe import Markup
 
 from concordant.collect.reply_text import to_html
-from concordant.collect.room import COOKIE_SECONDS, STAFF_COOKIE, Room, RoomHere, StaffHere, staff_of
+from concordant.collect.room import (
+    COOKIE_SECONDS,
+    STAFF_COOKIE,
+    ResearcherHere,
+    Room,
+    RoomHere,
+    researcher_of,
+    reviewer_of,
+)
 from concordant.errors import UserError
 from concordant.store.overview import TurnRecord, recent_talks, talk_record
 from concordant.store.people import is_staff_token, participants
@@ -38,7 +46,7 @@ def overview(request: Request, room: RoomHere, key: str = "") -> Response:
         secure = request.url.scheme == "https"
         answer.set_cookie(STAFF_COOKIE, key, COOKIE_SECONDS, httponly=True, samesite="lax", secure=secure)
         return answer
-    staff_of(request, room)
+    researcher_of(reviewer_of(request, room))
     return _page(
         room,
         "overview",
@@ -52,13 +60,13 @@ def overview(request: Request, room: RoomHere, key: str = "") -> Response:
 
 
 @router.get("/conversations")
-def conversations(room: RoomHere, staff: StaffHere) -> HTMLResponse:
+def conversations(room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
     """The newest conversations."""
     return _page(room, "conversations", talks=recent_talks(room.db, MOST_TALKS), most=MOST_TALKS)
 
 
 @router.get("/conversations/{talk_id}")
-def conversation(talk_id: str, room: RoomHere, staff: StaffHere) -> HTMLResponse:
+def conversation(talk_id: str, room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
     """One conversation, with both replies of each turn, who wrote them and what was chosen."""
     try:
         talk, turns = talk_record(room.db, talk_id)
@@ -68,7 +76,7 @@ def conversation(talk_id: str, room: RoomHere, staff: StaffHere) -> HTMLResponse
 
 
 @router.get("/sittings")
-def all_sittings(room: RoomHere, staff: StaffHere) -> HTMLResponse:
+def all_sittings(room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
     """The newest sittings, and how people felt after red-team work, by the week and only for enough people."""
     now = datetime.now(UTC)
     return _page(
@@ -82,7 +90,7 @@ def all_sittings(room: RoomHere, staff: StaffHere) -> HTMLResponse:
 
 
 @router.get("/sittings.csv")
-def sittings_file(room: RoomHere, staff: StaffHere) -> Response:
+def sittings_file(room: RoomHere, staff: ResearcherHere) -> Response:
     """Every sitting with what is needed to pay for the whole of it or for a part."""
     now = datetime.now(UTC)
     text, known = io.StringIO(), participants(room.db)
@@ -96,13 +104,13 @@ def sittings_file(room: RoomHere, staff: StaffHere) -> Response:
 
 
 @router.get("/models")
-def models(room: RoomHere, staff: StaffHere) -> HTMLResponse:
+def models(room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
     """Every snapshot, and which are deployed."""
     return _page(room, "models", snapshots=snapshots(room.db), deployments=active_deployments(room.db))
 
 
 @router.get("/report")
-def report(room: RoomHere, staff: StaffHere) -> Response:
+def report(room: RoomHere, staff: ResearcherHere) -> Response:
     """The newest report, or how to make one."""
     if _report_file(room, "index.html") is None:
         return _page(room, "no_report")
@@ -110,7 +118,7 @@ def report(room: RoomHere, staff: StaffHere) -> Response:
 
 
 @router.get("/report/{path:path}")
-def report_file(path: str, room: RoomHere, staff: StaffHere) -> Response:
+def report_file(path: str, room: RoomHere, staff: ResearcherHere) -> Response:
     """A file of the report's folder."""
     file = _report_file(room, path or "index.html")
     if file is None:

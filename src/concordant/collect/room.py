@@ -1,7 +1,7 @@
 """What the routes share: the store, the settings, and how a page is made.
 
 Routes take it with ``RoomHere``, and who is behind a request with ``WorkerHere`` (a worker who agreed to take part),
-``GuestHere`` (a worker who may not have agreed yet) or ``StaffHere``.
+``GuestHere`` (a worker who may not have agreed yet), ``ReviewerHere`` (staff) or ``ResearcherHere``.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,8 @@ from concordant.collect.static_files import StaticFiles
 from concordant.programme_config import CareConfig, CollectConfig, PanelConfig
 from concordant.store.consents import ConsentText, has_agreed
 from concordant.store.database import Database
-from concordant.store.people import Worker, is_staff_token, worker_by_token
+from concordant.store.people import Worker, worker_by_token
+from concordant.store.staff import Role, Staff, staff_by_token
 
 WORKER_COOKIE = "concordant_worker"
 STAFF_COOKIE = "concordant_staff"
@@ -131,12 +132,22 @@ def agreed_worker_of(room: RoomHere, worker: Annotated[Worker, Depends(worker_of
     return worker
 
 
-def staff_of(request: Request, room: RoomHere) -> None:
-    """Lets researchers through."""
-    if not is_staff_token(room.db, request.cookies.get(STAFF_COOKIE, "")):
+def reviewer_of(request: Request, room: RoomHere) -> Staff:
+    """The member of staff behind a request, of any role."""
+    staff = staff_by_token(room.db, request.cookies.get(STAFF_COOKIE, ""))
+    if staff is None:
         raise NotInvited(staff=True)
+    return staff
+
+
+def researcher_of(staff: Annotated[Staff, Depends(reviewer_of)]) -> Staff:
+    """The same, if they may do everything."""
+    if staff.role is not Role.RESEARCHER:
+        raise NotInvited(staff=True)
+    return staff
 
 
 GuestHere = Annotated[Worker, Depends(worker_of)]
 WorkerHere = Annotated[Worker, Depends(agreed_worker_of)]
-StaffHere = Annotated[None, Depends(staff_of)]
+ReviewerHere = Annotated[Staff, Depends(reviewer_of)]
+ResearcherHere = Annotated[Staff, Depends(researcher_of)]
