@@ -11,26 +11,52 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
-from concordant.collect import day_routes, panel, researcher_routes, worker_routes
+from concordant.collect import (
+    audit_routes,
+    conversation_routes,
+    day_routes,
+    export_routes,
+    lineage_routes,
+    panel,
+    rating_routes,
+    researcher_routes,
+    sitting_routes,
+    throughput_routes,
+    worker_routes,
+)
 from concordant.collect.guard import Guard
 from concordant.collect.replies_watch import RepliesWatch, Telling, events
 from concordant.collect.room import NotAgreed, NotInvited, Room, RoomHere, WorkerHere, room_of, static_files
 from concordant.collect.worker_routes import own_talk_of
 from concordant.errors import UserError
+from concordant.store.ledger import Ledger
 
 router = APIRouter()
 
 HEALTHY = "concordant\n"
 """What /healthz answers."""
 
+DESK = (
+    researcher_routes.router,
+    throughput_routes.router,
+    conversation_routes.router,
+    rating_routes.router,
+    sitting_routes.router,
+    lineage_routes.router,
+    export_routes.router,
+    audit_routes.router,
+)
+"""The researcher's pages."""
+
 
 def create_app(room: Room) -> FastAPI:
     """The application over a room."""
     app = FastAPI(title="Concordant", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.room = room
+    app.state.ledger = Ledger(room.db)
     app.state.watch = RepliesWatch(room.db, room.heartbeat)
     app.add_middleware(Guard)
-    for part in (router, panel.router, worker_routes.router, day_routes.router, researcher_routes.router):
+    for part in (router, panel.router, worker_routes.router, day_routes.router, *DESK):
         app.include_router(part)
     app.add_exception_handler(NotInvited, _not_invited)
     app.add_exception_handler(NotAgreed, _not_agreed)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from concordant.comparison import Objective, Preference, Tranche
 from concordant.store.database import Database
 from concordant.store.day_tables import EditRow
+from concordant.store.people import WorkerKind
 from concordant.store.records import (
     EDITS,
     STORE,
@@ -49,6 +50,7 @@ class Filter:
         models: snapshot labels; both replies must be by one of them. Imported rows and rewritten replies have none.
         keep_weakest: also those of the weakest strength.
         sources: only what was collected here, or only what was imported.
+        worker_kind: only choices by people, by scripted workers, or by simulated ones.
     """
 
     objective: Objective | None = None
@@ -57,6 +59,7 @@ class Filter:
     models: tuple[str, ...] | None = None
     keep_weakest: bool = False
     sources: Literal["store", "imported"] | None = None
+    worker_kind: WorkerKind | None = None
 
     def to_json(self) -> Json:
         """Its fields as JSON values."""
@@ -79,6 +82,8 @@ def matching_records(db: Database, filter: Filter) -> Iterator[Record]:
         for record in _candidates(session, filter):
             preference = record.preference
             if filter.tranche is not None and preference.tranche is not filter.tranche:
+                continue
+            if filter.worker_kind is not None and record.worker_kind is not filter.worker_kind:
                 continue
             if filter.models is None or (preference.models and set(preference.models) <= set(filter.models)):
                 yield record
