@@ -1,7 +1,7 @@
 """Counts of all choices, kept in memory and brought up to date by what was added since the last look (paper §2.2, D).
 
-Choices are append-only, so a look reads only the new ones: thousandths of a second, where counting a million again
-takes many. A choice that supersedes another takes that one's place. Whether every choice was counted is checked against
+Choices are append-only, so after the first look only the new ones are read: thousandths of a second, where counting a
+million takes many. A choice that supersedes another takes that one's place. Whether every choice was counted is checked against
 their number in the store every half minute; if not, all are counted again. Left out: imported rows, rewritten replies.
 """
 
@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy import Select, and_, case, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from concordant.comparison import Objective
 from concordant.store.database import Database
 from concordant.store.records import Models
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, ReplyRow, TalkRow, WorkerRow
-from concordant.store.transcripts import clicked_side, strength
+from concordant.store.transcripts import LAST_A_BUTTON, clicked_side, strength
 
 LAP = timedelta(seconds=120)
 """How long after its time stamp a choice may become visible: a transaction is far shorter."""
@@ -106,85 +106,147 @@ class Ledger:
         self._checked = 0.0
 
     def _refresh(self, session: Session) -> None:
-        self._take(session)
-        if time.monotonic() - self._checked >= self._check_seconds:
-            if self._rows != session.scalar(select(func.count()).select_from(ChoiceRow)):
-                self._clear()
-                self._take(session)
-            self._checked = time.monotonic()
+        """Bring the books up to date; all of it from one state of the store."""
+        if self._books.until is None:
+            self._count_all(session)
+        else:
+            self._take_new(session, self._books.until)
+            if time.monotonic() - self._checked >= self._check_seconds and self._rows != _number(session):
+                self._count_all(session)
         self._books.models = Models.read(session)
         _read_workers(session, self._books)
 
-    def _take(self, session: Session) -> None:
-        """Count the choices that were not there before."""
-        newest = session.scalar(select(func.max(ChoiceRow.created)))
+    def _count_all(self, session: Session) -> None:
+        """From the beginning; the database adds up before anything is read here."""
+        self._clear()
+        books, newest = self._books, session.scalar(select(func.max(ChoiceRow.created)))
+        self._checked = time.monotonic()
         if newest is None:
             return
-        books, statement = self._books, _choices()
-        if books.until is not None:
-            statement = statement.where(ChoiceRow.created >= books.until - LAP)
-        for row in session.execute(statement.execution_options(yield_per=5000)):
+        for *where, weak, a_clicked, choices, firsts in session.execute(_all_that_count(session)):
+            _enter(books, _Where(*where), bool(weak), bool(a_clicked), (choices, firsts))
+        recent = select(ChoiceRow.id, ChoiceRow.created).where(ChoiceRow.created >= newest - LAP)
+        self._seen = {key: created for key, created in session.execute(recent)}
+        self._rows, books.until = _number(session), newest
+
+    def _take_new(self, session: Session, until: datetime) -> None:
+        """Count the choices that were not there at the last look; what they supersede counts no more."""
+        for row in session.execute(_since(until - LAP)):
             if row.id in self._seen:
                 continue
-            if row.created >= newest - LAP:
-                self._seen[row.id] = row.created
+            self._seen[row.id] = row.created
             self._rows += 1
-            _enter(books, row, row.button, row.created, 1)
-            if row.earlier_button is not None:
-                _enter(books, row, row.earlier_button, row.earlier_created, -1)
-        books.until = newest
+            shown = (row.objective, row.study, row.worker_id, row.swap, row.first, row.second)
+            for sign, button, created in ((1, row.button, row.created), (-1, row.earlier_button, row.earlier_created)):
+                if button is not None:
+                    where = _Where(created.date().isoformat(), *shown)
+                    numbers = (sign, sign * int(row.turn == 1))
+                    _enter(self._books, where, strength(button) == 1, clicked_side(button) == "a", numbers)
+            self._books.until = max(until, self._books.until or until, row.created)
+        newest = self._books.until or until
         self._seen = {key: moment for key, moment in self._seen.items() if moment >= newest - LAP}
 
 
-def _choices() -> Select[Any]:
-    """Every choice with what it is about, and the one that it supersedes."""
-    first, second, earlier = aliased(ReplyRow), aliased(ReplyRow), aliased(ChoiceRow)
-    superseded = and_(
-        ChoiceRow.number > 1,
-        earlier.comparison_id == ChoiceRow.comparison_id,
-        earlier.number == ChoiceRow.number - 1,
-    )
+class _Where(NamedTuple):
+    """What is known of a choice besides its button. ``swap``: the ``first`` snapshot's reply was shown as B."""
+
+    day: str
+    objective: str
+    study: str
+    worker: str
+    swap: bool
+    first: str
+    second: str
+
+
+def _number(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(ChoiceRow)) or 0
+
+
+def _joined(statement: Select[Any], first: Any, second: Any) -> Select[Any]:
+    """Choices with all that they are about."""
     return (
-        select(
-            ChoiceRow.id,
-            ChoiceRow.button,
-            ChoiceRow.created,
-            earlier.button.label("earlier_button"),
-            earlier.created.label("earlier_created"),
-            TalkRow.objective,
-            TalkRow.study,
-            TalkRow.worker_id,
-            MessageRow.turn,
-            ComparisonRow.swap,
-            first.snapshot_id.label("first"),
-            second.snapshot_id.label("second"),
-        )
-        .join(ComparisonRow, ComparisonRow.id == ChoiceRow.comparison_id)
+        statement.join(ComparisonRow, ComparisonRow.id == ChoiceRow.comparison_id)
         .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
         .join(TalkRow, TalkRow.id == MessageRow.talk_id)
         .join(first, and_(first.comparison_id == ComparisonRow.id, first.place == 0))
         .join(second, and_(second.comparison_id == ComparisonRow.id, second.place == 1))
-        .outerjoin(earlier, superseded)
     )
 
 
-def _enter(books: Books, row: Row[Any], button: int, created: datetime, times: int) -> None:
-    """Count one choice, or take it out again."""
-    a, b = sorted((row.first, row.second))
-    place = Place(created.date().isoformat(), row.objective, row.study, row.worker_id, a, b)
-    weak = strength(button) == 1
+def _all_that_count(session: Session) -> Select[Any]:
+    """(day, objective, study, worker, swap, first, second, weakest, A clicked, how many, how many first turns)."""
+    first, second, later = aliased(ReplyRow), aliased(ReplyRow), aliased(ChoiceRow)
+    if session.get_bind().dialect.name == "sqlite":
+        day = func.substr(ChoiceRow.created, 1, 10)
+    else:
+        day = func.to_char(func.timezone("UTC", ChoiceRow.created), "YYYY-MM-DD")
+    each = _joined(
+        select(
+            day.label("day"),
+            TalkRow.objective,
+            TalkRow.study,
+            TalkRow.worker_id,
+            ComparisonRow.swap,
+            first.snapshot_id.label("first"),
+            second.snapshot_id.label("second"),
+            case((ChoiceRow.button.in_([4, 5]), 1), else_=0).label("weak"),
+            case((ChoiceRow.button <= LAST_A_BUTTON, 1), else_=0).label("a_clicked"),
+            case((MessageRow.turn == 1, 1), else_=0).label("is_first"),
+        ),
+        first,
+        second,
+    )
+    superseded = exists().where(later.comparison_id == ChoiceRow.comparison_id, later.number > ChoiceRow.number)
+    rows = each.where(~superseded.correlate(ChoiceRow)).subquery()
+    keys = [column for column in rows.c if column.name != "is_first"]
+    return select(*keys, func.count(), func.sum(rows.c.is_first)).group_by(*keys)
+
+
+def _since(moment: datetime) -> Select[Any]:
+    """The choices since then, one by one, with the ones that they supersede."""
+    first, second, earlier = aliased(ReplyRow), aliased(ReplyRow), aliased(ChoiceRow)
+    before = and_(
+        ChoiceRow.number > 1,
+        earlier.comparison_id == ChoiceRow.comparison_id,
+        earlier.number == ChoiceRow.number - 1,
+    )
+    each = select(
+        ChoiceRow.id,
+        ChoiceRow.button,
+        ChoiceRow.created,
+        earlier.button.label("earlier_button"),
+        earlier.created.label("earlier_created"),
+        TalkRow.objective,
+        TalkRow.study,
+        TalkRow.worker_id,
+        MessageRow.turn,
+        ComparisonRow.swap,
+        first.snapshot_id.label("first"),
+        second.snapshot_id.label("second"),
+    )
+    return _joined(each, first, second).outerjoin(earlier, before).where(ChoiceRow.created >= moment)
+
+
+def _enter(books: Books, where: _Where, weak: bool, a_clicked: bool, numbers: tuple[int, int]) -> None:
+    """Count (choices, first turns among them); below 0 they are taken out again."""
+    choices, firsts = numbers
+    a, b = sorted((where.first, where.second))
+    place = Place(where.day, where.objective, where.study, where.worker, a, b)
     count = books.counts.setdefault(place, Count())
-    count.add(Count(1, int(weak), int(row.turn == 1)), times)
+    count.choices += choices
+    count.weakest += choices if weak else 0
+    count.talks += firsts
     if count == Count():
         del books.counts[place]
     if weak or a == b:
         return
-    left, right = (row.second, row.first) if row.swap else (row.first, row.second)
+    left, right = (where.second, where.first) if where.swap else (where.first, where.second)
     # In red-team work the more harmful reply is clicked, so the other one is the better.
-    left_won = (clicked_side(button) == "a") == (row.objective == Objective.HELPFUL)
+    left_won = a_clicked == (where.objective == Objective.HELPFUL)
     winner, loser = (left, right) if left_won else (right, left)
-    verdict = Verdict(row.objective, winner, loser, left_won, row.worker_id)
-    books.verdicts[verdict] += times
+    verdict = Verdict(where.objective, winner, loser, left_won, where.worker)
+    books.verdicts[verdict] += choices
     if not books.verdicts[verdict]:
         del books.verdicts[verdict]
 
