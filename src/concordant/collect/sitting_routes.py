@@ -1,4 +1,4 @@
-"""Sittings and what they are paid by, with a file of all; how people felt after red-team work, by the group (App. D)."""
+"""Sittings and what they are paid by, with a file of all; how people felt after red-team work, by the group."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -157,7 +157,7 @@ def _ids(session: Session, query: Query, most: int, mark: str = "", *, backwards
     return list(session.scalars(statement.order_by(*order).limit(most)))
 
 
-def _matching(session: Session, query: Query) -> Select[tuple[str]]:
+def _matching(session: Session, query: Query) -> Select[str]:
     statement = select(TalkRow.id)
     if query.kind is not None:
         statement = statement.join(WorkerRow, WorkerRow.id == TalkRow.worker_id).where(WorkerRow.kind == query.kind)
@@ -199,7 +199,7 @@ def _is(state: State) -> ColumnElement[bool]:
     return and_(TalkRow.ended.is_not(None), made < TalkRow.turns if state is State.LEFT else made >= TalkRow.turns)
 
 
-def _in_talk(statement: Select[tuple[str]]) -> ColumnElement[bool]:
+def _in_talk(statement: Select[str]) -> ColumnElement[bool]:
     """Whether a talk has such a row; the statement selects from comparisons, joined to what hangs on them."""
     within = statement.join(MessageRow, MessageRow.id == ComparisonRow.message_id)
     return exists(within.where(MessageRow.talk_id == TalkRow.id).correlate(TalkRow))

@@ -1,8 +1,9 @@
 """Counts of all choices, kept in memory and brought up to date by what was added since the last look (paper §2.2, D).
 
 Choices are append-only, so after the first look only the new ones are read: thousandths of a second, where counting a
-million takes many. A choice that supersedes another takes that one's place. Whether every choice was counted is checked against
-their number in the store every half minute; if not, all are counted again. Left out: imported rows, rewritten replies.
+million takes many. A choice that supersedes another takes that one's place. Whether every choice was counted is checked
+against their number in the store every half minute; if not, all are counted again. Left out: imported rows, rewritten
+replies.
 """
 
 import threading

@@ -195,7 +195,7 @@ def turns_from_json(turns: list[list[str]]) -> Conversation:
     return Conversation(tuple(Turn(Speaker(speaker), text) for speaker, text in turns))
 
 
-def _talk_ids(objective: Objective | None, study: str | None) -> Select[tuple[str, datetime]]:
+def _talk_ids(objective: Objective | None, study: str | None) -> Select[str, datetime]:
     statement = select(TalkRow.id, TalkRow.created).order_by(TalkRow.created, TalkRow.id)
     if objective is not None:
         statement = statement.where(TalkRow.objective == objective.value)

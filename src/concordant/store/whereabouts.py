@@ -1,4 +1,4 @@
-"""What an id belongs to, a conversation, a worker, a model …, so that the audit log says it in words and links to it."""
+"""What an id belongs to, a conversation, a worker, a model …, so that the audit log can say it in words."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
