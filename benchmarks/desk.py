@@ -1,6 +1,6 @@
 """How long the researcher's pages take over many comparisons: counts, ratings, search; on SQLite and PostgreSQL.
 
-    python benchmarks/desk.py [--comparisons 200000] [--no-postgres] [--out benchmarks/desk.json]
+    python benchmarks/desk.py [--comparisons 200000] [--store both] [--out benchmarks/desk.json]
 
 The store is made up (``full_store.py``). Each figure is the least of three goes, the first load of the ledger one go.
 """
@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from full_store import COMMON, RARE, TURNS, fill, peak_mib, stores
+from full_store import COMMON, RARE, TURNS, fill, stores
 from sqlalchemy import insert, select, text
 
 from concordant.collect.rating_routes import board_of
@@ -45,9 +45,7 @@ def ledger_times(db: Database) -> dict[str, Any]:
         with ledger.open():
             pass
 
-    before = peak_mib()
     first = milliseconds(look, 1)
-    held = peak_mib() - before
     with db.read() as session:
         comparisons = list(session.scalars(select(ComparisonRow.id).limit(3)))
     after_a_vote = []
@@ -62,7 +60,6 @@ def ledger_times(db: Database) -> dict[str, Any]:
     with ledger.open() as books:
         return {
             "first_load_ms": first,
-            "first_load_mib": round(held, 1),
             "places": len(books.counts),
             "after_one_vote_ms": min(after_a_vote),
             "throughput_ms": milliseconds(lambda: throughput(books, Window())),
@@ -92,7 +89,7 @@ def measure(url: str, comparisons: int) -> dict[str, Any]:
     made = round(time.perf_counter() - began, 1)
     with db.write() as session:
         session.execute(text("ANALYZE"))
-    found = {"fill_s": made, "ledger": ledger_times(db), "search": search_times(db)}
+    found: dict[str, Any] = {"fill_s": made, "ledger": ledger_times(db), "search": search_times(db)}
     began = time.perf_counter()
     lines = sum(1 for _ in find_all(db, Query()))
     found["conversations_csv_rows_per_s"] = round(lines / (time.perf_counter() - began))
@@ -117,15 +114,17 @@ def _without(db: Database) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--comparisons", type=int, default=200_000)
-    parser.add_argument("--no-postgres", action="store_true")
+    parser.add_argument("--store", choices=("sqlite", "postgresql", "both"), default="both")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
-    with stores(not args.no_postgres) as urls:
-        found: dict[str, Any] = {"comparisons": args.comparisons, "conversations": args.comparisons // TURNS}
+    found: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
+    with stores(args.store != "sqlite") as urls:
         for name, url in urls.items():
-            found[name] = measure(url, args.comparisons)
-            print(name, json.dumps(found[name], indent=1), flush=True)
-    args.out.write_text(json.dumps(found, indent=1) + "\n")
+            if args.store in ("both", name):
+                size = {"comparisons": args.comparisons, "conversations": args.comparisons // TURNS}
+                found[name] = size | measure(url, args.comparisons)
+                print(name, json.dumps(found[name], indent=1), flush=True)
+                args.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

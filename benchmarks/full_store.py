@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert
 
 from concordant.store.database import Database
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, ReplyRow, SnapshotRow, TalkRow, WorkerRow
 
+Rows = dict[Any, list[dict[str, Any]]]
 TURNS, TALKS_AT_ONCE, DAYS, WORKERS, MODELS = 4, 5000, 180, 60, 5
 RARE = "xylophonist"
 """Stands in one conversation."""
@@ -52,24 +53,32 @@ def fill(db: Database, comparisons: int, progress: Callable[[int], None] = lambd
     with db.write() as session:
         session.execute(insert(WorkerRow), [row | {"may_edit": False, "created": began} for row in workers])
         session.execute(insert(SnapshotRow), [row | {"run": None, "created": began} for row in models])
+    texts = Texts(*([" ".join(draw.choices(_WORDS, k=words)) for _ in range(5000)] for words in (12, 60)))
     shares = [1 / (n + 1) for n in range(WORKERS)]
     done, talks = 0, comparisons // TURNS
     while done < talks:
         number = min(TALKS_AT_ONCE, talks - done)
-        rows: dict[Any, list[dict[str, Any]]] = {
-            kind: [] for kind in (TalkRow, MessageRow, ComparisonRow, ReplyRow, ChoiceRow)
-        }
+        rows: Rows = {kind: [] for kind in (TalkRow, MessageRow, ComparisonRow, ReplyRow, ChoiceRow)}
         for place in range(done, done + number):
             at = began + timedelta(days=DAYS * place / talks)
-            _talk(draw, rows, draw.choices(workers, shares)[0]["id"], at, RARE if place == talks // 2 else "")
+            _talk(draw, rows, texts, (draw.choices(workers, shares)[0]["id"], at, RARE if place == talks // 2 else ""))
         with db.write() as session:
             for kind, made in rows.items():
-                session.execute(insert(kind), made)
+                session.execute(insert(kind.__table__), made)
         done += number
         progress(done * TURNS)
 
 
-def _talk(draw: random.Random, rows: dict[Any, list[dict[str, Any]]], worker: str, at: datetime, extra: str) -> None:
+class Texts(NamedTuple):
+    """A few thousand messages and replies, drawn from again and again."""
+
+    messages: list[str]
+    replies: list[str]
+
+
+def _talk(draw: random.Random, rows: Rows, texts: Texts, about: tuple[str, datetime, str]) -> None:
+    """Rows of one talk ``about`` (worker, beginning, word that stands nowhere else)."""
+    worker, at, extra = about
     talk = _id(draw)
     red_team = draw.random() < 0.25
     rows[TalkRow].append(
@@ -87,7 +96,7 @@ def _talk(draw: random.Random, rows: dict[Any, list[dict[str, Any]]], worker: st
     for turn in range(1, TURNS + 1):
         at += timedelta(minutes=2)
         message, comparison = _id(draw), _id(draw)
-        text = " ".join(draw.choices(_WORDS, k=12)) + (f" {extra}" if turn == 2 and extra else "")
+        text = draw.choice(texts.messages) + (f" {extra}" if turn == 2 and extra else "")
         rows[MessageRow].append(
             {"id": message, "talk_id": talk, "turn": turn, "text": text, "key": str(turn), "created": at}
         )
@@ -103,7 +112,7 @@ def _talk(draw: random.Random, rows: dict[Any, list[dict[str, Any]]], worker: st
                     "snapshot_id": f"{model:032x}",
                     "seed": 1,
                     "status": "done",
-                    "text": " ".join(draw.choices(_WORDS, k=60)),
+                    "text": draw.choice(texts.replies),
                     "attempt": 1,
                     "finished": True,
                     "tokens": 90,

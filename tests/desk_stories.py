@@ -23,7 +23,7 @@ from fastapi.testclient import TestClient
 from concordant.collect.app import create_app
 from concordant.collect.room import Room
 from concordant.comparison import Objective
-from concordant.store import day_tables, tables
+from concordant.store import tables
 from concordant.store.database import Database
 from concordant.store.people import Worker, WorkerKind, add_staff_token
 from concordant.store.reply_queue import ReplyJob
@@ -54,7 +54,6 @@ class Story:
     """The store above. ``talks`` in the order in which they began."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
-        assert day_tables  # its tables are among those whose clock is replaced
         self.db = db
         self.base, self.policy = base_model(db), policy_model(db)
         self.ann, self.ben = person(db, "Ann"), person(db, "Ben")

@@ -13,10 +13,15 @@ from concordant.collect.room import Room
 from concordant.comparison import Objective
 from concordant.store.database import Database
 from concordant.store.people import WorkerKind, add_staff_token
+from desk_stories import flat, rows_of
 from stories import draw, person, play
 from visitors import Visitor, deploy_two, fresh_store, room_with
 
-PAGES = ("/researcher", "/researcher/conversations", "/researcher/sittings", "/researcher/models", "/researcher/report")
+PAGES = (
+    "/researcher",
+    *(f"/researcher/{name}" for name in ("throughput", "conversations", "ratings", "sittings", "models", "iterations")),
+    *(f"/researcher/{name}" for name in ("data", "exports", "report", "audit")),
+)
 
 
 @pytest.fixture
@@ -49,6 +54,12 @@ def test_without_the_link_nothing_is_shown(store: Database, room: Room) -> None:
             "/researcher?key=guess",
             "/researcher/conversations/x",
             "/researcher/sittings.csv",
+            "/researcher/conversations.csv",
+            "/researcher/audit.csv",
+            "/researcher/throughput?csv=workers",
+            "/researcher/exports/hh/any",
+            "/researcher/cards/hh",
+            "/researcher/runs/x",
             "/researcher/report/index.html",
         ):
             answer = visitor.client.get(address)
@@ -69,11 +80,14 @@ def test_the_overview_counts_and_labels_scripted_work(staff: TestClient, store: 
     play(store, person(store, "someone"), draw(base, policy), [1, 8])
     play(store, person(store, "a script", WorkerKind.SCRIPTED), draw(base), [2, 2, 2], Objective.HARMLESS, "board:1")
     room.heartbeat.beat(GeneratorState.IDLE)
-    html = " ".join(staff.get("/researcher").text.split())
+    html = flat(staff.get("/researcher").text)
     assert "<dt>Comparisons</dt><dd>5</dd>" in html and "<dt>Replies waiting</dt><dd>0</dd>" in html
-    assert '<td>helpful</td><td>online</td><td>store</td> <td>person</td><td class="n">2</td>' in html
-    assert '<td>red team</td><td>base</td><td>store</td> <td><span class="tag">scripted</span></td>' in html
+    assert "<dt>Choices today (UTC)</dt>" in html and '<td><span class="tag">scripted</span></td>' in html
     assert 'class="state idle">ready' in html and "label-of-policy" in html and "50 %" in html
+    assert [list(row.values()) for row in rows_of(staff.get("/researcher?csv=comparisons").text)] == [
+        ["harmless", "base", "store", "scripted", "3", "0"],
+        ["helpful", "online", "store", "person", "2", "0"],
+    ]
 
 
 def test_models_and_their_parents(staff: TestClient, store: Database) -> None:

@@ -41,6 +41,11 @@ class Column:
     kind: Kind = "text"
     link: Callable[[Row], str] | None = None
 
+    @property
+    def css(self) -> str:
+        """The class of its cells."""
+        return {"text": "", "share": "n"}.get(self.kind, self.kind)
+
     def shown(self, row: Row) -> str:
         """A row's value as text."""
         return shown(row[self.key], self.kind)

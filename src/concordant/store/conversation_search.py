@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, literal, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
@@ -138,9 +139,7 @@ def _ids(session: Session, query: Query, most: int, mark: str = "", *, backwards
     """Ids in order, behind the marked conversation, or (in the opposite order) in front of it."""
     ascending = (query.sort in (Sort.OLDEST, Sort.WORST)) != backwards
     by_rating = query.sort in (Sort.BEST, Sort.WORST)
-    keys: list[InstrumentedAttribute[object]] = [TalkRow.created, TalkRow.id]  # type: ignore[list-item]
-    if by_rating:
-        keys.insert(0, TalkRow.rating)  # type: ignore[arg-type]
+    keys: list[Any] = [*([TalkRow.rating] if by_rating else []), TalkRow.created, TalkRow.id]
     statement = _matching(session, query)
     if by_rating:
         statement = statement.where(TalkRow.rating.is_not(None))
@@ -148,9 +147,11 @@ def _ids(session: Session, query: Query, most: int, mark: str = "", *, backwards
         at = session.get(TalkRow, mark)
         if at is None:
             raise UserError(f"there is no conversation {mark!r} to go on from; begin at the first page")
-        values = [literal(at.created, Instant()), literal(at.id)]
-        if by_rating:
-            values.insert(0, literal(at.rating))
+        values: list[Any] = [
+            *([literal(at.rating)] if by_rating else []),
+            literal(at.created, Instant()),
+            literal(at.id),
+        ]
         place, here = tuple_(*keys), tuple_(*values)
         statement = statement.where(place > here if ascending else place < here)
     order = [key.asc() if ascending else key.desc() for key in keys]
