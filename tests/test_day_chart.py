@@ -12,7 +12,7 @@ def days(number: int) -> dict[str, tuple[int, int]]:
 
 def test_every_bar_is_as_high_as_its_number() -> None:
     svg = day_chart({"2026-01-01": (30, 10), "2026-01-02": (0, 0), "2026-01-03": (20, 0)})
-    root = ElementTree.fromstring(svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))
+    root = ElementTree.fromstring(str(svg).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))
     groups = root.findall("{*}g")
     assert [group.findtext("{*}title") for group in groups] == [
         "2026-01-01: 30 helpful, 10 red team",

@@ -6,11 +6,13 @@ Beyond a quarter of a year a bar is a week. Left out: everything that the table 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import ceil
 
 from markupsafe import Markup, escape
 
 MOST_DAYS = 92
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 190, 44, 24, 22
+_DATE_WIDTH = 84
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +87,16 @@ def _axis(value: int, height: float) -> str:
 
 
 def _dates(found: Sequence[Bar], step: float) -> list[str]:
-    """The first bar's day, the last one's, and some between where there is room."""
-    every = max(1, round(84 / step))
-    places = [index for index in range(0, len(found), every) if len(found) - 1 - index >= every or index == 0]
-    if len(found) > 1 and (len(found) - 1) * step >= 84:
-        places.append(len(found) - 1)
+    """The first bar's day at its left edge, the last one's at its right edge, and some between where there is room."""
+    end = len(found) * step
+    every = ceil(_DATE_WIDTH / step)
+    begins = [index for index in range(0, len(found), every) if index == 0 or end - index * step >= 2 * _DATE_WIDTH]
+    places = [("begin", index, index * step) for index in begins]
+    if end >= 2 * _DATE_WIDTH:
+        places.append(("end", len(found) - 1, end))
     return [
-        f'<text class="{"end" if index and index == len(found) - 1 else "begin"}" '
-        f'x="{_LEFT + (index + (index == len(found) - 1 and index > 0)) * step:.1f}" y="{_HEIGHT - 6}">'
-        f"{found[index].day}</text>"
-        for index in places
+        f'<text class="{kind}" x="{_LEFT + x:.1f}" y="{_HEIGHT - 6}">{found[index].day}</text>'
+        for kind, index, x in places
     ]
 
 
