@@ -104,7 +104,8 @@ def test_votes_that_are_taken_back_leave_no_trace() -> None:
 
 def test_two_models_against_each_other() -> None:
     live = LiveBoard("old")
-    live.count({("new", "old", 0, f"w{n}"): 3 for n in range(5)} | {("old", "new", 0, f"w{n}"): 1 for n in range(5)})
+    live.count({("new", "old", 0, f"w{n}"): 3 for n in range(5)})
+    live.count({("old", "new", 0, f"w{n}"): 1 for n in range(5)})
     meeting = live.meeting("new", "old")
     assert meeting.wins == (15, 5) and meeting.win_rate == pytest.approx(0.75)
     assert meeting.ci95 == pytest.approx((0.75, 0.75)), "all workers say the same"

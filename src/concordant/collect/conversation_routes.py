@@ -32,7 +32,7 @@ def conversations(request: Request, room: RoomHere, staff: ResearcherHere) -> Re
     query = query_of(asked)
     found = find(room.db, query, AT_ONCE, asked.text("after"), asked.text("before"))
     address = Address.of(request)
-    rows = [_row(talk) for talk in found.talks]
+    rows = [row_of(talk) for talk in found.talks]
     first, last = (found.talks[0].id, found.talks[-1].id) if found.talks else ("", "")
     filters = {field.name: getattr(query, field.name) for field in fields(query) if field.name != "sort"}
     return desk(
@@ -43,7 +43,7 @@ def conversations(request: Request, room: RoomHere, staff: ResearcherHere) -> Re
             Sheet(
                 "talks",
                 "Conversations",
-                _columns(address),
+                columns(address),
                 rows,
                 csv=address.but(f"{address.path}.csv", after="", before=""),
             )
@@ -61,7 +61,7 @@ def conversations(request: Request, room: RoomHere, staff: ResearcherHere) -> Re
 @router.get("/conversations.csv")
 def conversations_file(request: Request, room: RoomHere, staff: ResearcherHere) -> Response:
     """All that were asked for, as a file."""
-    rows: Iterator[Row] = (_row(talk) for talk in find_all(room.db, query_of(Asked(request))))
+    rows: Iterator[Row] = (row_of(talk) for talk in find_all(room.db, query_of(Asked(request))))
     return csv_file("conversations", _CSV, rows)
 
 
@@ -123,7 +123,8 @@ _CSV = (
 )
 
 
-def _columns(address: Address) -> list[Column]:
+def columns(address: Address) -> list[Column]:
+    """The columns of a list of conversations; their links keep what its address asks for."""
     kept = [(name, value) for name, value in address.fields if name not in ("after", "before")]
     query = f"?{urlencode(kept)}" if kept else ""
     return [
@@ -144,7 +145,8 @@ def _columns(address: Address) -> list[Column]:
     ]
 
 
-def _row(talk: TalkSummary) -> dict[str, Any]:
+def row_of(talk: TalkSummary) -> dict[str, Any]:
+    """A conversation as a row of a list, and of the file."""
     return {
         "conversation": talk.id,
         "began": talk.created,

@@ -128,7 +128,7 @@ def _talks(row: Row, model: str) -> str:
 _BOARD = (
     Column("model", "Model", link=lambda row: _talks(row, "model")),
     Column("elo", "Elo", "n"),
-    Column("interval", "95 % interval"),
+    Column("interval", "95 % interval", "range"),
     Column("low", ""),
     Column("high", ""),
     Column("games", "Games", "n"),
@@ -140,7 +140,7 @@ _PAIRS = (
     Column("games", "Games", "n"),
     Column("wins", "Won", "n"),
     Column("win_rate", "Win rate, fitted", "share"),
-    Column("interval", "95 % interval"),
+    Column("interval", "95 % interval", "range"),
     Column("low", ""),
     Column("high", ""),
     Column("objective", ""),
@@ -153,9 +153,8 @@ def _ratings(board: Board) -> list[dict[str, Any]]:
     strange = {model for group in board.apart for model in group}
     rows = []
     for rating in board.live.ratings():
-        apart, ends = rating.model in strange, None
-        if rating.error is not None:
-            ends = interval95(rating.elo, rating.error)
+        apart = rating.model in strange
+        ends = None if rating.error is None else interval95(rating.elo, rating.error)
         words = "" if ends is None else f"{ends[0]:.0f} to {ends[1]:.0f}"
         rows.append(
             {

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from concordant.collect.conversation_routes import columns, row_of
 from concordant.collect.ledger_here import LedgerHere
 from concordant.collect.room import (
     COOKIE_SECONDS,
@@ -22,7 +23,7 @@ from concordant.collect.room import (
     researcher_of,
     reviewer_of,
 )
-from concordant.collect.sheet import Column, Row, Sheet, desk, desk_page
+from concordant.collect.sheet import Address, Column, Row, Sheet, desk, desk_page
 from concordant.store.imports import imported_files
 from concordant.store.ledger import Books, Count
 from concordant.store.overview import recent_talks
@@ -55,18 +56,22 @@ def overview(request: Request, room: RoomHere, ledger: LedgerHere, key: str = ""
         }
         for one in imported_files(room.db)
     ]
+    listed = Address("/researcher/conversations", ())
+    newest = [row_of(talk) for talk in recent_talks(room.db, 8)]
     return desk(
         request,
         room,
         "overview",
-        [Sheet("comparisons", "Comparisons", _COMPARISONS, rows)],
+        [
+            Sheet("comparisons", "Comparisons", _COMPARISONS, rows),
+            Sheet("ratings", "Ratings", _RATINGS, _board(room.report)),
+            Sheet("newest", "Newest conversations", columns(listed), newest, csv=f"{listed.path}.csv"),
+        ],
         total=sum(row["n"] for row in rows),
         today=today,
         deployments=active_deployments(room.db),
-        talks=recent_talks(room.db, 8),
         queue=queue_length(room.db),
         generator=room.heartbeat.read().value,
-        board=_board(room.report),
         has_report=_report_file(room, "index.html") is not None,
     )
 
@@ -95,6 +100,14 @@ def report_file(path: str, room: RoomHere, staff: ResearcherHere) -> Response:
     return FileResponse(file)
 
 
+_RATINGS = (
+    Column("model", "Model", link=lambda row: f"/researcher/conversations?{urlencode({'model': row['model']})}"),
+    Column("elo", "Elo", "n"),
+    Column("interval", "95 % interval", "range"),
+    Column("low", ""),
+    Column("high", ""),
+    Column("games", "Games", "n"),
+)
 _COMPARISONS = (
     Column("objective", "Work"),
     Column("tranche", "Tranche"),
@@ -152,4 +165,11 @@ def _board(report: Path | None) -> list[dict[str, Any]]:
     if file is None or not file.is_file():
         return []
     board = json.loads(file.read_text())["board"] or {"ratings": []}
-    return sorted(board["ratings"], key=lambda rating: -float(rating["elo"]))
+    best_first = sorted(board["ratings"], key=lambda rating: -float(rating["elo"]))
+    return [_rating(rating["model"], rating["elo"], rating["ci95"], rating["games"]) for rating in best_first]
+
+
+def _rating(model: str, elo: float, ci95: tuple[float, float], games: int) -> dict[str, Any]:
+    low, high = ci95
+    words = f"set to {elo:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
+    return {"model": model, "elo": round(elo), "interval": words, "low": low, "high": high, "games": games}

@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from concordant.collect.room import Room
 
 Row = Mapping[str, Any]
-Kind = Literal["text", "n", "share", "when", "long", "id"]
+Kind = Literal["text", "n", "share", "range", "when", "long", "id"]
 MOST_ROWS = 500
 """Lines of a table on a page; its CSV has all."""
 
@@ -44,7 +44,7 @@ class Column:
     @property
     def css(self) -> str:
         """The class of its cells."""
-        return {"text": "", "share": "n"}.get(self.kind, self.kind)
+        return {"text": "", "share": "n", "range": "n"}.get(self.kind, self.kind)
 
     def shown(self, row: Row) -> str:
         """A row's value as text."""
@@ -124,7 +124,7 @@ def desk(request: Request, room: Room, page: str, sheets: Iterable[Sheet] = (), 
         sheets: the tables.
         values: for the template.
     """
-    made = {}
+    made: dict[str, Sheet] = {}
     for sheet in sheets:
         made[sheet.name] = sheet.sorted_by(request.query_params.get(f"sort_{sheet.name}", sheet.order))
     wanted = made.get(request.query_params.get("csv", ""))

@@ -162,7 +162,7 @@ def _matching(session: Session, query: Query) -> Select[str]:
     statement = select(TalkRow.id)
     if query.kind is not None:
         statement = statement.join(WorkerRow, WorkerRow.id == TalkRow.worker_id).where(WorkerRow.kind == query.kind)
-    equal = (
+    equal: tuple[tuple[Any, object], ...] = (
         (TalkRow.objective, None if query.objective is None else query.objective.value),
         (TalkRow.study, query.study),
         (TalkRow.worker_id, query.worker or None),

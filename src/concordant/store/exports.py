@@ -85,7 +85,7 @@ def outgoing(db: Database, format: Format, filter: Filter, packed: bool = True) 
         UserError: nothing is left to write.
     """
     tally = Tally()
-    records = _begun(matching_records(db, filter), _NOTHING)
+    records = _records(db, filter)
     if format == "hh":
         rows = _begun(_usable(records, tally), _NOTHING_LEFT, tally)
         return Outgoing(hh_pieces(rows, packed), tally)
@@ -102,7 +102,7 @@ def card_of(db: Database, name: str, format: Format, filter: Filter) -> str:
         UserError: nothing would be left to write.
     """
     tally = Tally()
-    records = _begun(matching_records(db, filter), _NOTHING)
+    records = _records(db, filter)
     if format == "hh":
         for _ in _begun(_usable(records, tally), _NOTHING_LEFT, tally):
             pass
@@ -114,6 +114,11 @@ def card_of(db: Database, name: str, format: Format, filter: Filter) -> str:
 
 _NOTHING = "no preference in the store matches; 'concordant data import' or 'simulate' brings some"
 _NOTHING_LEFT = "nothing is left to write: {}; export it as parquet instead"
+
+
+def _records(db: Database, filter: Filter) -> Iterator[Record]:
+    """What matches; there is some."""
+    return _begun(matching_records(db, filter), _NOTHING)
 
 
 _Item = TypeVar("_Item")

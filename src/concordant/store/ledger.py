@@ -124,7 +124,8 @@ class Ledger:
         self._checked = time.monotonic()
         if newest is None:
             return
-        for *where, weak, a_clicked, choices, firsts in session.execute(_all_that_count(session)):
+        rows: Any = session.execute(_all_that_count(session))
+        for *where, weak, a_clicked, choices, firsts in rows:
             _enter(books, _Where(*where), bool(weak), bool(a_clicked), (choices, firsts))
         recent = select(ChoiceRow.id, ChoiceRow.created).where(ChoiceRow.created >= newest - LAP)
         self._seen = {key: created for key, created in session.execute(recent)}

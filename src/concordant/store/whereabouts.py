@@ -36,10 +36,11 @@ class Whereabouts:
 
 def whereabouts(db: Database, ids: Collection[str]) -> dict[str, Whereabouts]:
     """Those of the ids that the store knows; at most a few hundred at once."""
-    found = {}
+    found: dict[str, Whereabouts] = {}
     with db.read() as session:
         for what, statement in _statements(ids).items():
-            for key, name, at in session.execute(statement):
+            rows: Any = session.execute(statement)
+            for key, name, at in rows:
                 found[key] = Whereabouts(what, name or "", at)
     return found
 
