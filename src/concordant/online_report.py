@@ -14,6 +14,7 @@ from concordant.comparison import Objective
 from concordant.errors import UserError
 from concordant.evaluate.elo import board, games_from_preferences
 from concordant.evaluate.report import write_report
+from concordant.evaluate.report_sources import Sources
 from concordant.evaluate.run_material import gather
 from concordant.programme import Programme
 from concordant.runs import Run
@@ -44,7 +45,7 @@ def report_iteration(programme: Programme, db: Database, number: int, steps: dic
     weakest = sum(preference.is_weakest and len(set(preference.models or ())) == 2 for preference in chosen)
     games = games_from_preferences(chosen)
     runs = [Run.open(programme.runs / steps[name]["run"]) for name in ("pm", "policy")]
-    material = gather(f"Iteration {number}", runs)
+    material = gather(f"Iteration {number}", Sources(runs))
     kinds: dict[str, int] = {}
     for group in counts(db):
         kinds[group["worker_kind"]] = kinds.get(group["worker_kind"], 0) + group["n"]

@@ -9,7 +9,7 @@ from concordant.commands.best_of_verb import add_best_of
 from concordant.commands.board_verbs import add_elo, add_plan
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.distill_verbs import add_evaluate as add_distill
-from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures
+from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures, write_measurement
 from concordant.commands.ood_verbs import add_ood
 from concordant.commands.outcome import Outcome, Verbs
 from concordant.commands.tension_verb import add_tension
@@ -141,7 +141,8 @@ def evaluate_ood_(args: argparse.Namespace) -> Outcome:
     refuse_out(args.out)
     result = measure_ood(args)
     drawn = [by_layer_figure(result), by_outliers_figure(result)]
-    return outcome_with(ood_text(result), result, write_figures(drawn, args.out))
+    written = [*write_figures(drawn, args.out), *write_measurement("ood", result, args.out)]
+    return outcome_with(ood_text(result), result, written)
 
 
 def evaluate_tension_(args: argparse.Namespace) -> Outcome:
@@ -150,7 +151,8 @@ def evaluate_tension_(args: argparse.Namespace) -> Outcome:
 
     refuse_out(args.out)
     result = measure_tension_(args)
-    return outcome_with(tension_text(result), result, write_figures([tension_figure(result)], args.out))
+    written = [*write_figures([tension_figure(result)], args.out), *write_measurement("tension", result, args.out)]
+    return outcome_with(tension_text(result), result, written)
 
 
 def evaluate_frontier_(args: argparse.Namespace) -> Outcome:

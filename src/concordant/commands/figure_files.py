@@ -29,6 +29,18 @@ def refuse_out(out: Path | None) -> None:
         raise UserError(f"--out {out} is a file; give a folder")
 
 
+def write_measurement(name: str, numbers: dict[str, Any], out: Path | None) -> list[str]:
+    """Write NAME.json beside the figures, by which ``concordant report`` knows the folder; returns its path."""
+    import json
+
+    from concordant.runs import write_whole
+
+    if out is None:
+        return []
+    write_whole(out / f"{name}.json", json.dumps(numbers, indent=2) + "\n")
+    return [str(out / f"{name}.json")]
+
+
 def write_figures(figures: "Sequence[Figure | Missing]", out: Path | None) -> list[str]:
     """Write the two files of every figure that was drawn; returns their paths.
 

@@ -20,6 +20,7 @@ BEST_OF = Question(
     "What does the best of k replies gain, and at what divergence?",
     "Score was about linear in √KL for policies; the best of 64 replies lies at √log 64 = 2.04. Online policies were "
     "preferred about as often as the best of 64.",
+    "concordant evaluate best-of PROMPTS --pm RUN --out DIR",
 )
 
 

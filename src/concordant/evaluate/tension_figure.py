@@ -13,6 +13,7 @@ TENSION = Question(
     "Fig. 14",
     "Was the policy driven as far on one objective as on the other?",
     "Its harmless scores lay at the upper tail of the harmless comparisons, its helpful ones amid the helpful ones.",
+    "concordant evaluate tension RUN --data helpful=FILE harmless=FILE --policy RUN --out DIR",
 )
 _COLOURS = {"helpful": BLUE, "harmless": ORANGE}
 _DASHES: dict[str, Any] = {"helpful": "-", "harmless": (0, (4, 2))}
