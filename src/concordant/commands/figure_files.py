@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from concordant.commands.outcome import Outcome, add_json
+from concordant.commands.outcome import Outcome, add_json, plain
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def write_measurement(name: str, numbers: dict[str, Any], out: Path | None) -> l
 
     if out is None:
         return []
-    write_whole(out / f"{name}.json", json.dumps(numbers, indent=2) + "\n")
+    write_whole(out / f"{name}.json", json.dumps(plain(numbers), indent=2) + "\n")
     return [str(out / f"{name}.json")]
 
 
