@@ -97,6 +97,8 @@ def full() -> Material:
         best_of={"result": best_of(), "policies": {"policy-1": updates()}},
         ood=ood_result(),
         tension=tension(),
+        shift=shift(),
+        snapshots=snapshots(),
         red_team_board=board(games(), anchor="old").json() | {"objective": "harmless"},
     )
 
@@ -155,6 +157,28 @@ def best_of() -> Json:
     scores = np.array([[0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0], [0.0, 2.0, 4.0, 6.0]])
     points = best_of_points(scores, ("x", "y", "z"), None)
     return {"prompts": 3, "n": 4, "points": [point.json() for point in points]}
+
+
+def shift() -> Json:
+    rows = [
+        {
+            "name": name,
+            "comparisons": 30,
+            "mean": mean,
+            "density": [0.5, 0.5],
+            "upper": 0.1,
+            "moved": mean,
+            "moved_se": 0.1,
+        }
+        for name, mean in (("base", 0.0), ("online", 0.4))
+    ]
+    return {"n": 60, "dropped": {}, "edges": [-1.0, 0.0, 1.0], "tranches": rows}
+
+
+def snapshots() -> Json:
+    point = {"elo": 120.0, "ci95": [60.0, 180.0]}
+    row = {"model": "new", "games": 60, "people": point, "ranking": point, "score": point, "naive": None}
+    return {"n": 60, "anchor": "old", "dropped": {}, "snapshots": [row]}
 
 
 def tension() -> Json:

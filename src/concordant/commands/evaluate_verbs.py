@@ -10,6 +10,7 @@ from concordant.commands.board_verbs import add_elo, add_plan
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.distill_verbs import add_evaluate as add_distill
 from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures, write_measurement
+from concordant.commands.online_verbs import add_online
 from concordant.commands.ood_verbs import add_ood
 from concordant.commands.outcome import Outcome, Verbs
 from concordant.commands.tension_verb import add_tension
@@ -61,6 +62,7 @@ def add(verbs: Verbs) -> None:
     add_out(frontier)
     frontier.set_defaults(run=evaluate_frontier_)
     add_best_of(evaluate)
+    add_online(evaluate)
 
 
 def _add_pm(parser: argparse.ArgumentParser, run: object) -> None:

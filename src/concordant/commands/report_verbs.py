@@ -24,7 +24,7 @@ def add(verbs: Verbs) -> None:
         type=Path,
         nargs="*",
         metavar="FOLDER",
-        help="runs, scans, and folders of 'evaluate ood|tension --out' (default: all of the programme's, newest "
+        help="runs, scans, and folders of 'evaluate … --out' (default: all of the programme's, newest "
         "first); the first run of a kind is shown at length",
     )
     report.add_argument("--out", type=Path, required=True, metavar="DIR", help="the report's folder")

@@ -83,6 +83,29 @@ def clustered_mean(value: NDArray[np.float64], cluster: ArrayLike) -> tuple[floa
     return mean, float(np.sqrt(clusters / (clusters - 1) * (sums**2).sum())) / len(value)
 
 
+def clustered_difference(
+    value: NDArray[np.float64], first: NDArray[np.bool_], cluster: ArrayLike
+) -> tuple[float, float]:
+    """Mean where ``first`` minus mean elsewhere, and its standard error with whole clusters as units.
+
+    A cluster may have values on both sides: what they share then cancels.
+
+    Args:
+        value: (n,) values.
+        first: (n,) which side each is on; both sides have some.
+        cluster: (n,) labels.
+    """
+    _, code = np.unique(np.asarray(cluster), return_inverse=True)
+    clusters = int(code.max()) + 1
+    means = np.array([value[~first].mean(), value[first].mean()])
+    difference = float(means[1] - means[0])
+    if clusters == 1:
+        return difference, float("inf")
+    share = np.where(first, 1 / first.sum(), -1 / (~first).sum())
+    sums = np.bincount(code, weights=share * (value - means[first.astype(int)]))
+    return difference, float(np.sqrt(clusters / (clusters - 1) * (sums**2).sum()))
+
+
 def t95(freedom: int) -> float:
     """97.5 % quantile of Student's t: exact for 1 to 3 degrees of freedom, above them an expansion good to 0.4 %.
 

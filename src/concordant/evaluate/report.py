@@ -26,6 +26,8 @@ from concordant.evaluate.policy_figures import climb_figure, frontier_figure, pa
 from concordant.evaluate.report_summary import clock, notice, tiles, trial_of
 from concordant.evaluate.scan_figures import QUESTIONS as SCANS
 from concordant.evaluate.scan_figures import scan_figure
+from concordant.evaluate.shift_figure import SHIFT, shift_figure
+from concordant.evaluate.snapshot_figures import SNAPSHOTS, snapshot_figure
 from concordant.evaluate.tension_figure import TENSION, tension_figure
 from concordant.runs import Json, recover_folder, replace_folder, write_whole
 
@@ -37,6 +39,8 @@ MOST_SAMPLES = 8
 NOT_SAMPLED = "Best-of-k was not measured; run 'concordant evaluate best-of' and give its folder."
 NOT_PLACED = "The policy was not placed among the data; run 'concordant evaluate tension --out' and give its folder."
 NOT_SCREENED = "Strange requests were not looked for; run 'concordant evaluate ood --out' and give its folder."
+NOT_SHIFTED = "Tranches were not compared; run 'concordant evaluate shift --out' and give its folder."
+NOT_VOTED = "Promises and votes were not compared; run 'concordant evaluate snapshots --out' and give its folder."
 NO_RED_TEAM = "no red-team comparisons between two models were made; collect.red_team_share asks for such work"
 NOT_SCANNED = "There is no such scan; run it with 'concordant scan' and give its folder."
 
@@ -71,6 +75,8 @@ class Material:
         best_of: ``{"result", "policies"}``: result of a best-of run, and policy runs that stand on its axes.
         ood: what ``evaluate ood`` measured.
         tension: what ``evaluate tension`` measured.
+        shift: what ``evaluate shift`` measured.
+        snapshots: what ``evaluate snapshots`` measured.
     """
 
     title: str
@@ -96,6 +102,8 @@ class Material:
     best_of: Json | None = None
     ood: Json | None = None
     tension: Json | None = None
+    shift: Json | None = None
+    snapshots: Json | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,13 @@ def draw_sections(material: Material) -> list[tuple[str, list[Figure | Missing]]
             [
                 Missing(question, NOT_SCREENED) if material.ood is None else figure(material.ood)
                 for question, figure in ((BY_LAYER, by_layer_figure), (BY_OUTLIERS, by_outliers_figure))
+            ],
+        ),
+        (
+            "Online data",
+            [
+                Missing(SHIFT, NOT_SHIFTED) if material.shift is None else shift_figure(material.shift),
+                Missing(SNAPSHOTS, NOT_VOTED) if material.snapshots is None else snapshot_figure(material.snapshots),
             ],
         ),
         (

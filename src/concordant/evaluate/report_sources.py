@@ -1,7 +1,7 @@
 """What a report is asked to show, told apart by what lies in each folder: runs, scans, measurements with figures.
 
-A scan's folder holds scan.json and table.json; a measurement's holds the file that ``evaluate ood`` or ``evaluate
-tension`` wrote beside its figures.
+A scan's folder holds scan.json and table.json; a measurement's holds the file that ``evaluate ood``, ``tension``,
+``shift`` or ``snapshots`` wrote beside its figures.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from concordant.errors import UserError
 from concordant.runs import Json, Run, read_json
 
 SCAN, SCAN_TABLE = "scan.json", "table.json"
-MEASURED = ("ood", "tension")
+MEASURED = ("ood", "tension", "shift", "snapshots")
 """What is known by its file: NAME.json in the folder of ``--out``."""
 
 RUN_KINDS = {
@@ -32,7 +32,7 @@ class Sources:
     Attributes:
         runs: in the order given; the first of a kind is the one that is shown at length.
         scans: table.json of each.
-        measured: "ood" or "tension" → the numbers.
+        measured: name of a measurement → its numbers.
     """
 
     runs: Sequence[Run] = ()

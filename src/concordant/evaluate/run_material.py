@@ -78,6 +78,8 @@ def gather(title: str, sources: Sources) -> Material:
         best_of=_best_of(sources, policies),
         ood=sources.measured.get("ood"),
         tension=sources.measured.get("tension"),
+        shift=sources.measured.get("shift"),
+        snapshots=sources.measured.get("snapshots"),
     )
 
 

@@ -69,7 +69,7 @@ def measure_tension(
         openings = np.array([scored.preferences[row].prompt.split_key for row in rows], dtype=np.str_)
         both = np.concatenate([scored.chosen[rows], scored.rejected[rows]]) - zero
         data[objective] = Scores(both, np.concatenate([openings, openings]))
-        result[objective] = _spread(data[objective]) | {
+        result[objective] = spread(data[objective]) | {
             "comparisons": len(rows),
             "chosen_mean": float(scored.chosen[rows].mean()) - zero,
             "rejected_mean": float(scored.rejected[rows].mean()) - zero,
@@ -84,7 +84,8 @@ def measure_tension(
     }
 
 
-def _spread(scores: Scores) -> Json:
+def spread(scores: Scores) -> Json:
+    """How scores lie: mean with its clustered standard error, standard deviation, 39 quantiles."""
     mean, error = clustered_mean(scores.values, scores.openings)
     return {
         "replies": len(scores.values),
