@@ -99,6 +99,7 @@ def full() -> Material:
         tension=tension(),
         shift=shift(),
         snapshots=snapshots(),
+        writers=writers(),
         red_team_board=board(games(), anchor="old").json() | {"objective": "harmless"},
     )
 
@@ -179,6 +180,14 @@ def snapshots() -> Json:
     point = {"elo": 120.0, "ci95": [60.0, 180.0]}
     row = {"model": "new", "games": 60, "people": point, "ranking": point, "score": point, "naive": None}
     return {"n": 60, "anchor": "old", "dropped": {}, "snapshots": [row]}
+
+
+def writers() -> Json:
+    side = {"mean": 0.0}
+    densities = {"writers": [0.5, 0.5], "median": [0.2, 0.8]}
+    return {"n": 9, "replies": 17, "model_wins": 0.6, "ci95": [0.3, 0.8], "gap": 0.2, "gap_se": 0.1} | {
+        "writers": side, "median": side, "edges": [-1.0, 0.0, 1.0], "densities": densities
+    }  # fmt: skip
 
 
 def tension() -> Json:

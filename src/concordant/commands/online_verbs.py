@@ -1,6 +1,7 @@
-"""``concordant evaluate shift | snapshots``: what online data and snapshots look like to a preference model (§4.5)."""
+"""``concordant evaluate shift | snapshots | writers``: data, snapshots and people's replies to a preference model."""
 
 import argparse
+import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from concordant.errors import UserError
 
 if TYPE_CHECKING:
     from concordant.comparison import Preference
+    from concordant.conversation import Conversation
 
 
 def add_online(evaluate: Verbs) -> None:
-    """Add ``evaluate shift`` and ``evaluate snapshots``."""
+    """Add ``evaluate shift``, ``evaluate snapshots`` and ``evaluate writers``."""
     shift = evaluate.add_parser("shift", help="scores of the replies tranche by tranche (Fig. 15 left)")
     _add_pm(shift)
     shift.add_argument(
@@ -50,6 +52,21 @@ def add_online(evaluate: Verbs) -> None:
     )
     add_out(snapshots)
     snapshots.set_defaults(run=snapshots_)
+
+    writers = evaluate.add_parser("writers", help="human writers against a model's median reply (Fig. 24)")
+    _add_pm(writers)
+    writers.add_argument(
+        "--written", type=Path, required=True, metavar="FILE", help='JSON lines of {"prompt", "replies": [a person\'s]}'
+    )
+    writers.add_argument(
+        "--best-of",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the model's replies to the same prompts: folder of 'evaluate best-of FILE --pm RUN --n 17'",
+    )
+    add_out(writers)
+    writers.set_defaults(run=writers_)
 
 
 def _add_pm(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +134,51 @@ def snapshots_(args: argparse.Namespace) -> Outcome:
         result = measure_snapshots(model, preferences, args.anchor, promised, watch)
     written = [*write_figures([snapshot_figure(result)], args.out), *write_measurement("snapshots", result, args.out)]
     return outcome_with(_snapshots_text(result), result, written)
+
+
+def writers_(args: argparse.Namespace) -> Outcome:
+    from concordant.commands.progress import progress
+    from concordant.commands.prompt_sources import named_model
+    from concordant.evaluate.writers import measure_writers
+    from concordant.evaluate.writers_figure import writers_figure
+    from concordant.models.preference_model import PreferenceModel
+    from concordant.runs import Run, write_whole
+    from concordant.store.conversation_files import read_replies
+
+    refuse_out(args.out)
+    run = Run.open(args.best_of)
+    if run.head.get("kind") != "best-of" or not run.finished:
+        raise UserError(f"{args.best_of} is no finished best-of run; give the folder of 'concordant evaluate best-of'")
+    if run.head["parents"]["pm"] != named_model(args.pm):
+        raise UserError(f"{args.best_of} was scored by {run.head['parents']['pm']}, and RUN is {named_model(args.pm)}")
+    rows = [row for row in read_replies(args.written) if row.items]
+    if not rows:
+        raise UserError(f"{args.written} holds no prompt with a reply; give rows with prompt and replies")
+    written = [(row.items[0][0], row.items[0][1][0]) for row in rows]
+    model = PreferenceModel.load(args.pm, device_of(args))
+    with progress("scoring") as watch:
+        result, met = measure_writers(model, written, run.metrics(), watch)
+    files = [*write_figures([writers_figure(result)], args.out), *write_measurement("writers", result, args.out)]
+    if args.out is not None:
+        lines = [{"prompt": _messages(one.prompt), "replies": [one.writer, one.median]} for one in met]
+        write_whole(args.out / "pairs.jsonl", "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines))
+        files.append(str(args.out / "pairs.jsonl"))
+    return outcome_with(_writers_text(result), result, files)
+
+
+def _messages(prompt: "Conversation") -> list[dict[str, str]]:
+    return [{"role": turn.speaker.value, "content": turn.text} for turn in prompt.turns]
+
+
+def _writers_text(result: dict[str, Any]) -> str:
+    low, high = result["ci95"]
+    lines = [
+        f"{result['n']:,} prompts, {result['replies']} replies of the model to each",
+        f"the median reply scores above the writer's in {result['model_wins']:.1%} [{low:.1%}, {high:.1%}], "
+        f"by {result['gap']:+.3f} ± {result['gap_se']:.3f} in the mean",
+    ]
+    lines += [f"left out: {count:,} {reason}" for reason, count in sorted(result["dropped"].items())]
+    return "\n".join(lines)
 
 
 def _promise(path: Path) -> tuple[float, float]:

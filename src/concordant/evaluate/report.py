@@ -29,6 +29,7 @@ from concordant.evaluate.scan_figures import scan_figure
 from concordant.evaluate.shift_figure import SHIFT, shift_figure
 from concordant.evaluate.snapshot_figures import SNAPSHOTS, snapshot_figure
 from concordant.evaluate.tension_figure import TENSION, tension_figure
+from concordant.evaluate.writers_figure import WRITERS, writers_figure
 from concordant.runs import Json, recover_folder, replace_folder, write_whole
 
 MARK = "report.json"
@@ -41,6 +42,7 @@ NOT_PLACED = "The policy was not placed among the data; run 'concordant evaluate
 NOT_SCREENED = "Strange requests were not looked for; run 'concordant evaluate ood --out' and give its folder."
 NOT_SHIFTED = "Tranches were not compared; run 'concordant evaluate shift --out' and give its folder."
 NOT_VOTED = "Promises and votes were not compared; run 'concordant evaluate snapshots --out' and give its folder."
+NOT_WRITTEN = "No writer was compared; run 'concordant evaluate writers --out' and give its folder."
 NO_RED_TEAM = "no red-team comparisons between two models were made; collect.red_team_share asks for such work"
 NOT_SCANNED = "There is no such scan; run it with 'concordant scan' and give its folder."
 
@@ -77,6 +79,7 @@ class Material:
         tension: what ``evaluate tension`` measured.
         shift: what ``evaluate shift`` measured.
         snapshots: what ``evaluate snapshots`` measured.
+        writers: what ``evaluate writers`` measured.
     """
 
     title: str
@@ -104,6 +107,7 @@ class Material:
     tension: Json | None = None
     shift: Json | None = None
     snapshots: Json | None = None
+    writers: Json | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +180,11 @@ def draw_sections(material: Material) -> list[tuple[str, list[Figure | Missing]]
             ],
         ),
         (
-            "Online data",
+            "Online data, and writers",
             [
                 Missing(SHIFT, NOT_SHIFTED) if material.shift is None else shift_figure(material.shift),
                 Missing(SNAPSHOTS, NOT_VOTED) if material.snapshots is None else snapshot_figure(material.snapshots),
+                Missing(WRITERS, NOT_WRITTEN) if material.writers is None else writers_figure(material.writers),
             ],
         ),
         (

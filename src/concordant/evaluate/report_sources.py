@@ -1,7 +1,7 @@
 """What a report is asked to show, told apart by what lies in each folder: runs, scans, measurements with figures.
 
 A scan's folder holds scan.json and table.json; a measurement's holds the file that ``evaluate ood``, ``tension``,
-``shift`` or ``snapshots`` wrote beside its figures.
+``shift``, ``snapshots`` or ``writers`` wrote beside its figures.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from concordant.errors import UserError
 from concordant.runs import Json, Run, read_json
 
 SCAN, SCAN_TABLE = "scan.json", "table.json"
-MEASURED = ("ood", "tension", "shift", "snapshots")
+MEASURED = ("ood", "tension", "shift", "snapshots", "writers")
 """What is known by its file: NAME.json in the folder of ``--out``."""
 
 RUN_KINDS = {

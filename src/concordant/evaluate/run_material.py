@@ -80,6 +80,7 @@ def gather(title: str, sources: Sources) -> Material:
         tension=sources.measured.get("tension"),
         shift=sources.measured.get("shift"),
         snapshots=sources.measured.get("snapshots"),
+        writers=sources.measured.get("writers"),
     )
 
 

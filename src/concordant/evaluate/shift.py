@@ -13,12 +13,9 @@ from concordant.comparison import Preference
 from concordant.errors import UserError
 from concordant.evaluate.intervals import clustered_difference
 from concordant.evaluate.ood_scores import auroc
+from concordant.evaluate.score_spread import Scores, bin_edges, density, spread
 from concordant.evaluate.scoring import RowScorer, score_preferences
-from concordant.evaluate.tension import Scores, spread
 from concordant.runs import Json, Watch
-
-BINS = 28
-"""Of the densities, between the 0.5 % and the 99.5 % quantile of all scores; what lies outside is in the last ones."""
 
 UPPER = 0.9
 """The upper tail begins at this quantile of the first tranche."""
@@ -61,16 +58,14 @@ def measure_shift(
     values = np.concatenate([scored.chosen, scored.rejected])
     first = next(iter(tranches))
     values = values - values[of == first].mean()
-    low, high = (float(np.quantile(values, share)) for share in (0.005, 0.995))
-    edges = np.linspace(low, high, BINS + 1)
+    edges = bin_edges(values)
     base = Scores(values[of == first], openings[of == first])
     upper = np.quantile(base.values, UPPER)
     rows = []
     for name in tranches:
         mine = Scores(values[of == name], openings[of == name])
-        counts, _ = np.histogram(np.clip(mine.values, edges[0], edges[-1]), edges)
         row = {"name": name, "comparisons": len(mine.values) // 2, **spread(mine)}
-        row["density"] = (counts / (len(mine.values) * np.diff(edges))).tolist()
+        row["density"] = density(mine.values, edges)
         row["upper"] = float((mine.values > upper).mean())
         if name != first:
             both = (of == name) | (of == first)
