@@ -26,9 +26,10 @@ from concordant.evaluate.figures import (
     percent,
     signed,
 )
+from concordant.evaluate.skill_figure import SKILL_QUESTION, skill_figure
 from concordant.runs import Json
 
-COMPARISONS, MIXTURE, LOSS_WEIGHT = "comparisons", "harmless_share", "harmless_weight"
+COMPARISONS, MIXTURE, LOSS_WEIGHT, SKILL = "comparisons", "harmless_share", "harmless_weight", "skill"
 
 QUESTIONS = {
     COMPARISONS: Question(
@@ -47,6 +48,7 @@ QUESTIONS = {
         "figure); between the ends the mean accuracy was flat, the more so the larger the model.",
         "concordant scan mixture --data helpful=FILE harmless=FILE --out DIR",
     ),
+    SKILL: SKILL_QUESTION,
     LOSS_WEIGHT: Question(
         "scan-loss-weight",
         "Fig. 27",
@@ -145,6 +147,8 @@ def scan_figure(
     question = replace(question, name=question.name + suffix)
     points = scan_points(list(tests), rows)
     json = [point.json() for point in points]
+    if scanned == SKILL:
+        return skill_figure(list(tests), rows, question), json
     if len({row["x"] for row in rows}) < 2:
         return Missing(question, f"A curve needs two values of {scanned}; {len(rows)} models are finished."), json
     fit = _fit_lines(scanned, rows)
