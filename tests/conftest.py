@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,20 @@ class PostgresStore:
         """Delete all rows. A copy of a template for each test would take twenty times as long."""
         with self._store.begin() as connection:
             connection.exec_driver_sql(self._emptying)
+
+    @contextmanager
+    def another(self) -> Iterator[str]:
+        """URL of a second, empty database without tables, dropped afterwards."""
+        from sqlalchemy import make_url
+
+        name = f"{self._name}_other"
+        with self._server.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
+        try:
+            yield make_url(self.url).set(database=name).render_as_string(hide_password=False)
+        finally:
+            with self._server.connect() as connection:
+                connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
     def drop(self) -> None:
         self._store.dispose()

@@ -92,11 +92,11 @@
     if (matchMedia("(hover: hover)").matches) box.focus({ preventScroll: true });
   }
 
-  /** Replies stay blurred until the worker asks for them, and then in this tab as long as the pair lasts. */
+  /** Replies stay blurred until the worker asks for them, and then in this tab as long as they are on a page. */
   function veil(box) {
     const name = `unveiled-${box.dataset.veil}`;
     const apply = () => {
-      for (const text of document.querySelectorAll(".card .text")) text.inert = !box.checked;
+      for (const text of box.closest(".veiled").querySelectorAll(".text")) text.inert = !box.checked;
     };
     box.checked = sessionStorage.getItem(name) !== null;
     box.addEventListener("change", () => {
@@ -107,8 +107,7 @@
   }
 
   function begin() {
-    const box = find("[data-veil]");
-    if (box) veil(box);
+    document.querySelectorAll("[data-veil]").forEach(veil);
     const waiting = find("#waiting");
     if (waiting) watch(waiting);
     const draft = find("textarea[data-draft]");
@@ -118,7 +117,11 @@
   document.addEventListener("keydown", (event) => {
     const form = find("form.choose");
     if (!form || event.altKey || event.ctrlKey || event.metaKey) return;
-    if (/^[1-8]$/.test(event.key)) {
+    const box = form.querySelector("[data-veil]");
+    if (/^[1-8]$/.test(event.key) && box && !box.checked) {
+      box.reportValidity(); // nobody chooses between replies that they have not seen
+      event.preventDefault();
+    } else if (/^[1-8]$/.test(event.key)) {
       const radio = find(`#b${event.key}`);
       radio.checked = true;
       radio.focus();
