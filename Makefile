@@ -33,7 +33,7 @@ check: $(READY) ## what a commit must pass: format, lint, types, layers, docs
 	@echo "Layers and docs …" && $(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py
 
 bench: $(READY) ## the side-by-side measurements in benchmarks/; each writes its JSON beside itself
-	@for script in $(filter-out %_against_trl.py %_against_peers.py %/matmul.py,$(wildcard benchmarks/*.py)); do echo "$$script …" && $(BIN)/python "$$script" || exit 1; done
+	@for script in $(filter-out %_against_trl.py %_against_peers.py %/matmul.py %/machine.py,$(wildcard benchmarks/*.py)); do echo "$$script …" && $(BIN)/python "$$script" || exit 1; done
 
 bench-pm: $(READY) ## train a preference model here and with TRL; BENCH_ARGS="--data FILE" for real comparisons
 	@test -d benchmarks/.peers/trl || $(BIN)/python -m pip install -qq --no-deps --target benchmarks/.peers $(PEERS)

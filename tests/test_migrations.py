@@ -19,7 +19,7 @@ from concordant.store.database import Database
 from concordant.store.people import workers
 from concordant.store.preferences import Filter, preferences
 from concordant.store.talks import current_talk, view
-from conftest import PostgresStore
+from postgres_server import PostgresStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 OLD: dict[str, list[dict[str, Any]]] = {

@@ -11,7 +11,7 @@ from concordant.store.database import Database
 from concordant.store.reply_queue import claim
 from concordant.store.tables import ComparisonRow, MessageRow, ReplyRow, SnapshotRow
 from concordant.store.talks import Ending, end_talk, open_talk, retry
-from conftest import PostgresStore
+from postgres_server import PostgresStore
 from stories import base_model, person
 
 pytestmark = pytest.mark.postgres

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from chromium import seat, store
 from concordant.comparison import Objective
 from concordant.programme import Programme
 from concordant.store.database import Database
@@ -26,22 +27,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("programme") / "p"
     with Served(folder, f'[collect]\nhelpful_turns = {TURNS}\nshow = "lockstep"\n', seconds=0.05) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def store(served: Served) -> Iterator[Database]:
-    database = Database.open(Programme.open(served.folder).store_url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def seat(served: Served, store: Database, browser: Browser) -> Iterator[Seat]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    found = Seat(served, store, context)
-    yield found
-    context.close()
-    assert found.errors == []
 
 
 def test_a_conversation_by_mouse(seat: Seat) -> None:
