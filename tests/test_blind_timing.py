@@ -20,7 +20,7 @@ from concordant.store.database import Database
 from timing_guess import Clocked, Guesses, deploy_fast_and_slow, features, guess, guess_sides
 from visitors import fresh_store
 
-WORKERS, TURNS = 32, 6
+WORKERS, TURNS = 48, 4
 PACE = (0.002, 0.012)
 ALARM = 1e-4
 
@@ -35,7 +35,7 @@ def store(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
 def fine_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pages look and write twice as often as they do in use, so that times are told more finely."""
     monkeypatch.setattr(replies_watch, "POLL_SECONDS", 0.1)
-    for name in ("FLUSH_SECONDS", "IDLE_SECONDS", "GATHER_SECONDS"):
+    for name in ("FLUSH_SECONDS", "IDLE_SECONDS", "GATHER_SECONDS", "MOST_GATHERING"):
         monkeypatch.setattr(generator, name, 0.1)
 
 

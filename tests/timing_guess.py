@@ -11,20 +11,17 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import comb
 
 import httpx
 import numpy as np
-import uvicorn
 from numpy.typing import NDArray
 
-from concordant.collect.app import create_app
 from concordant.collect.generator import run_generator
 from concordant.collect.room import Room
 from concordant.collect.scripted_replies import PacedSampler
 from concordant.collect.served_page import read_page
-from concordant.collect.serving import address_of, listen
 from concordant.collect.simulate import Browser, SimulationReport
 from concordant.comparison import Objective
 from concordant.conversation import Conversation
@@ -34,6 +31,7 @@ from concordant.store.people import WorkerKind, add_worker
 from concordant.store.registry import Snapshot, SnapshotKind, add_snapshot, deploy
 from concordant.store.tables import ComparisonRow, ReplyRow
 from concordant.store.talks import open_talk
+from in_process import serving
 
 Floats = NDArray[np.float64]
 
@@ -76,27 +74,15 @@ def two_models(room: Room, fast: Snapshot, seconds: tuple[float, float]) -> Iter
         True: PacedSampler(Babble(), seconds[0]),
         False: PacedSampler(Babble(), seconds[1]),
     }
-    listener, stop = listen("127.0.0.1", 0), threading.Event()
-    config = uvicorn.Config(
-        create_app(replace(room, stopping=stop.is_set)),
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=2,
-    )
-    server = uvicorn.Server(config)
-    writing = threading.Thread(target=run_generator, args=(room.db, lambda one: pace[one.id == fast.id], stop))
-    serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    for thread in (writing, serving):
-        thread.start()
+    stop = threading.Event()
+    thread = threading.Thread(target=run_generator, args=(room.db, lambda one: pace[one.id == fast.id], stop))
+    thread.start()
     try:
-        yield address_of(listener)
+        with serving(room) as url:
+            yield url
     finally:
         stop.set()
-        server.should_exit = True
-        for thread in (writing, serving):
-            thread.join()
-        listener.close()
+        thread.join()
 
 
 async def clock(db: Database, url: str, workers: int, turns: int) -> list[Clocked]:
