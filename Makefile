@@ -14,7 +14,7 @@ PEERS := trl==1.16.0 datasets==5.2.0 dill==0.4.1 multiprocess==0.70.19 xxhash
 # evalica and arena-rank ask for another numpy, so they get packages of their own.
 ELO_PEERS := evalica==0.4.2 arena-rank==0.1.1
 
-.PHONY: help install demo test check bench bench-pm bench-elo docs lock
+.PHONY: help install demo test check bench bench-pm bench-elo docs tour lock
 help:
 	@echo "make VERB, where VERB is one of"
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -45,6 +45,9 @@ bench-elo: $(READY) ## ratings here, with evalica and with arena-rank: the same 
 
 docs: $(READY) ## rewrite the pages of docs/ that are made from the code
 	@$(BIN)/python docs/generate.py
+
+tour: $(READY) ## take the pictures of docs/tour.md anew, in Chromium
+	@$(BIN)/python docs/make_tour.py
 
 lock: $(READY) ## write the versions that stand in .venv to requirements.lock
 	@$(BIN)/python -m pip check
