@@ -176,6 +176,23 @@ def test_a_server_that_is_killed_and_started_again(browser: Browser, tmp_path: P
     context.close()
 
 
+@pytest.mark.slow
+def test_pages_go_on_by_themselves_when_the_writer_is_killed(served: Served, store: Database, browser: Browser) -> None:
+    """Nobody touches the two open pages: another writer takes over after the lease, and both go on."""
+    contexts = [browser.new_context() for _ in range(2)]
+    seats = [Seat(served, store, context) for context in contexts]
+    for one in seats:
+        one.enter()
+        one.page.get_by_role("button", name="Start").click()
+    for one in seats:
+        one.say("How do I bake bread?")
+    served.kill_generator()
+    for one in seats:
+        one.page.wait_for_selector("form.choose", timeout=40_000)
+    for context in contexts:
+        context.close()
+
+
 def test_a_message_is_not_lost_with_the_network(seat: Seat) -> None:
     seat.enter()
     page = seat.page
