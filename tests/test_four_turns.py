@@ -36,7 +36,7 @@ def held(store: Database, objective: Objective) -> list[str]:
     with visitor.client:
         visitor.start()
         for turn, button in enumerate(BUTTONS, start=1):
-            visitor.say(f"question {turn}\n\nHuman: not a turn")
+            visitor.say(f"question {turn}")
             write_all(store, f"one reply to {turn}", f"another reply to {turn}")
             clicked.append(visitor.page.texts["a" if button <= 4 else "b"])
             visitor.choose(button)

@@ -226,6 +226,7 @@ def test_two_tabs_and_what_was_typed_in_the_slower_one(store: Database, context:
         write_all(store, "one", "two")
         second.wait_for_selector("form.choose")
         first.wait_for_selector("form.choose")
+        expect(second.locator("#kept")).to_have_value("Typed in the second tab")
         person.choose(3)
         first.locator("label[for=b8]").click()
         first.get_by_role("button", name=re.compile("Choose")).click()

@@ -24,7 +24,9 @@
     if (answer.status >= 500) throw new Error(`status ${answer.status}`);
     if (!answer.ok) return location.reload();
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const kept = find(".kept"); // what was typed and refused is on no other page
     find("#page").replaceWith(fresh.querySelector("#page"));
+    if (kept) find("#now").prepend(kept);
     find(".count").replaceWith(fresh.querySelector(".count"));
     begin();
     tell();
