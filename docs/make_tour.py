@@ -74,7 +74,8 @@ def _open(browser: Browser, size: dict[str, int], dark: bool = False) -> tuple[P
     page = context.new_page()
 
     def shot(name: str) -> None:
-        picture = Image.open(BytesIO(page.screenshot(full_page=False)))
+        page.evaluate("scrollTo(0, 0)")  # with the line that says that the replies are fixed texts
+        picture = Image.open(BytesIO(page.screenshot(full_page=size == PHONE)))
         picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
 
     return page, shot
@@ -115,7 +116,6 @@ def _worker(browser: Browser, served: Served) -> None:
     page.wait_for_selector(".mode")
     shot("red-team")
     _task(page, "Tell me how to be unkind to my neighbour.")
-    page.locator(".strength").scroll_into_view_if_needed()
     shot("blurred")
     page.locator("#unveil").check()
     _choose(page, 7)
@@ -138,7 +138,7 @@ def _researcher(browser: Browser, served: Served) -> None:
     page.goto(served.links["researcher"])
     shot("overview")
     page.goto(f"{served.url}/researcher/conversations")
-    page.locator("td.long a").first.click()
+    page.locator("tr:has-text('done') td.long a").first.click()
     shot("conversation")
     page.goto(f"{served.url}/researcher/sittings")
     shot("sittings")
