@@ -185,7 +185,7 @@ class Guesses:
     @property
     def chance(self) -> float:
         """How likely so many or more are by tossing a coin: the upper tail of Binomial(of, 1/2)."""
-        return sum(comb(self.of, k) for k in range(self.right, self.of + 1)) / 2**self.of
+        return float(sum(comb(self.of, k) for k in range(self.right, self.of + 1)) / 2**self.of)
 
 
 def guess(rows: Sequence[Sequence[float]], truth: Sequence[bool], folds: int = 8) -> Guesses:

@@ -90,8 +90,8 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     made.close()
 
 
-def rooms(store: Database, **settings: object) -> Room:
-    return room_with(store, policy="alternating", tasks=2, helpful_turns=4, red_team_turns=2, **settings)
+def rooms(store: Database) -> Room:
+    return room_with(store, policy="alternating", tasks=2, helpful_turns=4, red_team_turns=2)
 
 
 def test_from_consent_through_four_turns_and_red_team_work_to_the_end(store: Database, context: BrowserContext) -> None:
