@@ -2,7 +2,7 @@
 
 A classifier gets every time that a client can clock over 96 comparisons between a fast and a slow model, six times as
 slow. It sounds the alarm at 67 right, to which tossing a coin comes once in 10,000 runs; a leak by which it is right in
-80 of 100 comparisons is missed six times in 1,000. More comparisons, in all three modes: ``benchmarks/blind_timing.py``.
+80 of 100 comparisons is missed six times in 1,000. More, in all three modes: ``benchmarks/blind_timing.py``.
 """
 
 from collections.abc import Iterator
