@@ -32,7 +32,7 @@ from concordant.commands import (
     train_verbs,
     worker_verbs,
 )
-from concordant.commands.outcome import SILENCE, Outcome, Verbs, plain
+from concordant.commands.outcome import SILENCE, Outcome, Verbs, for_terminal, plain
 from concordant.errors import UserError
 
 GROUPS = (
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(args, "json", False) and outcome != SILENCE:
             print(json.dumps(plain(outcome.json), allow_nan=False))
         elif outcome.text:
-            print(outcome.text)
+            print(for_terminal(outcome.text))
         sys.stdout.flush()
         return outcome.status
     except UserError as error:
@@ -125,7 +125,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _say(line: str, status: int) -> int:
-    print(" ".join(line.split()), file=sys.stderr)
+    print(for_terminal(" ".join(line.split())), file=sys.stderr)
     return status
 
 

@@ -69,7 +69,10 @@ class PanelConfig(Section):
     study: str = Field("", description="Parameter with the study's id; empty: the preset's.")
     session: str = Field("", description="Parameter with the session's id; empty: the preset's.")
     code: str = Field("", description="Completion code for all tasks.")
-    part_code: str = Field("", description="Code for who leaves before, or could not go on; empty: none.")
+    part_code: str = Field(
+        "",
+        description="Code for who leaves after their first message, or could not go on because of us; empty: none.",
+    )
     back: str = Field(
         "",
         description="Address to go back to, with {code}, {participant}, {study} and {session} filled in; empty: the "

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from concordant.collect import day_routes, panel, researcher_routes, worker_routes
+from concordant.collect.day_pages import consent_page
 from concordant.collect.guard import Guard
 from concordant.collect.replies_watch import RepliesWatch, Telling, events
 from concordant.collect.room import NotAgreed, NotInvited, Room, RoomHere, WorkerHere, room_of, static_files
@@ -82,28 +83,42 @@ async def stream(
     return StreamingResponse(body, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-def _not_invited(request: Request, error: Exception) -> Response:
+async def _typed(request: Request) -> str:
+    """What somebody wrote into the form that is refused, so that the refusal can hand it back.
+
+    The routes have read the form already, so this reads nothing from the network.
+    """
+    if request.method != "POST" or not request.url.path.startswith("/work/"):
+        return ""
+    form = await request.form()
+    return next((text for name in ("text", "comment") if isinstance(text := form.get(name), str) and text.strip()), "")
+
+
+async def _not_invited(request: Request, error: Exception) -> Response:
     assert isinstance(error, NotInvited)
     room = room_of(request)
-    return room.notice(
-        403, room.say("notice.link_title"), room.say("notice.link_staff" if error.staff else "notice.link")
-    )
+    said = room.say("notice.link_staff" if error.staff else "notice.link")
+    return room.notice(403, room.say("notice.link_title"), said, kept=await _typed(request))
 
 
-def _not_agreed(request: Request, error: Exception) -> Response:
-    return RedirectResponse("/work", 303)  # which asks for it, and goes on from there
+async def _not_agreed(request: Request, error: Exception) -> Response:
+    kept = await _typed(request)
+    if not kept:
+        return RedirectResponse("/work", 303)  # which asks for it, and goes on from there
+    room = room_of(request)
+    return consent_page(room, 409, room.say("consent.first"), kept)
 
 
-def _user_error(request: Request, error: Exception) -> Response:
+async def _user_error(request: Request, error: Exception) -> Response:
     text = str(error)
-    room = room_of(request)
-    return room.notice(409, room.say("problem.title"), f"{text[:1].upper()}{text[1:]}.", _way_on(request))
+    room, kept = room_of(request), await _typed(request)
+    return room.notice(409, room.say("problem.title"), f"{text[:1].upper()}{text[1:]}.", _way_on(request), kept)
 
 
-def _http_error(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else getattr(error, "status_code", 404)
-    room = room_of(request)
-    return room.notice(status, room.say("notice.nothing_title"), room.say("notice.nothing"), _way_on(request))
+    room, kept = room_of(request), await _typed(request)
+    return room.notice(status, room.say("notice.nothing_title"), room.say("notice.nothing"), _way_on(request), kept)
 
 
 def _bad_form(request: Request, error: Exception) -> Response:

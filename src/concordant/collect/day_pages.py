@@ -17,31 +17,37 @@ from concordant.collect.worker_pages import support
 from concordant.comparison import Objective
 from concordant.store.people import Worker, participant_of
 from concordant.store.registry import active_deployments
-from concordant.store.sittings import Outcome, Sitting
+from concordant.store.sittings import Outcome, Sitting, last_sitting
 from concordant.store.wellbeing import has_answered
 
+CHANGED = "changed"
+"""Instead of what was done: what comes next is no longer what the page said."""
 
-def consent_page(room: Room, status: int = 200, problem: str = "") -> HTMLResponse:
-    """What somebody is asked to agree to."""
+
+def consent_page(room: Room, status: int = 200, problem: str = "", kept: str = "") -> HTMLResponse:
+    """What somebody is asked to agree to. ``kept``: what they had typed into a form that led here."""
     return room.page(
         "consent.html",
         status,
         digest=room.consent.digest,
         text=Markup(to_html(room.consent.text, prose=True)),
         problem=problem,
+        kept=kept,
     )
 
 
-def start_page(room: Room, sitting: Sitting | None, task: NextTask, done: str) -> HTMLResponse:
-    """What comes next. ``done``: "left", "switched", or the objective just finished, for a word of thanks."""
+def start_page(room: Room, sitting: Sitting | None, task: NextTask, done: str, status: int = 200) -> HTMLResponse:
+    """What comes next. ``done``: "left", CHANGED, or the objective just finished, for a word of thanks."""
     say = room.say
     thanks = {
         "left": say("leave.left"),
+        CHANGED: say("start.changed"),
         **{objective.value: say.of(objective, "thanks") for objective in Objective},
     }
     helpful = task.objective is Objective.HELPFUL
     return room.page(
         "start.html",
+        status,
         work=task.objective.value,
         number=1 if sitting is None else sitting.done + 1,
         tasks=room.config.tasks if sitting is None else sitting.offer.tasks,
@@ -70,12 +76,15 @@ def done_page(room: Room, worker: Worker, sitting: Sitting) -> HTMLResponse:
         minutes=say.many("done.minutes", minutes),
     )
     declined = sitting.outcome is Outcome.DECLINED
+    newest = last_sitting(room.db, worker.id)
     asked = room.care.wellbeing and sitting.red_team > 0
     return room.page(
         "done.html",
         title=say(f"done.{sitting.outcome.value}"),
         record="" if declined else record,
         declined=declined and sitting.handoff is None,
+        sitting=sitting.id,
+        another_open=newest is not None and newest.ended is None,
         code=sitting.code,
         back=way_back(room.panel, sitting, participant_of(room.db, worker.id)),
         panel=None if sitting.handoff is None else sitting.handoff.panel,

@@ -102,10 +102,12 @@ class Room:
         text = _templates().get_template(template).render(banner=self.banner, say=self.say, **values)
         return HTMLResponse(text, status)
 
-    def notice(self, status: int, title: str, text: str, link: tuple[str, str] | None = None) -> HTMLResponse:
-        """A page of one short text and perhaps one (address, text) to go on with."""
+    def notice(
+        self, status: int, title: str, text: str, link: tuple[str, str] | None = None, kept: str = ""
+    ) -> HTMLResponse:
+        """A page of one short text, perhaps one (address, text) to go on with, and what was typed before it came."""
         address, label = link or ("", "")
-        return self.page("notice.html", status, title=title, text=text, link=address, link_text=label)
+        return self.page("notice.html", status, title=title, text=text, link=address, link_text=label, kept=kept)
 
 
 def room_of(request: Request) -> Room:

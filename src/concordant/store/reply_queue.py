@@ -9,12 +9,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from concordant.conversation import Conversation
 from concordant.sampler import Reply
 from concordant.store.database import Database
+from concordant.store.reply_locks import locked_replies
 from concordant.store.tables import ComparisonRow, MessageRow, ReplyRow, utc_now
 from concordant.store.transcripts import exchanges, prompt_of
 
@@ -114,24 +115,14 @@ def lease_expired(now: datetime) -> ColumnElement[bool]:
 
 
 def _give_up(session: Session, now: datetime) -> None:
-    session.execute(
-        update(ReplyRow)
-        .where(lease_expired(now), ReplyRow.attempt >= MOST_ATTEMPTS)
-        .values(status="failed", error=f"its writer stopped {MOST_ATTEMPTS} times", lease_until=None)
-        .execution_options(synchronize_session=False)
-    )
+    for reply in locked_replies(session, lease_expired(now), ReplyRow.attempt >= MOST_ATTEMPTS, skip=True):
+        reply.status, reply.error, reply.lease_until = "failed", f"its writer stopped {MOST_ATTEMPTS} times", None
+    session.flush()
 
 
 def _held(session: Session, owner: str, reply_ids: Collection[str]) -> list[ReplyRow]:
-    """Rows that the owner still holds, locked, in the order of their ids so that two writers cannot deadlock."""
-    return list(
-        session.scalars(
-            select(ReplyRow)
-            .where(ReplyRow.id.in_(reply_ids), ReplyRow.status == "writing", ReplyRow.owner == owner)
-            .order_by(ReplyRow.id)
-            .with_for_update()
-        )
-    )
+    """Rows that the owner still holds, locked."""
+    return locked_replies(session, ReplyRow.id.in_(reply_ids), ReplyRow.status == "writing", ReplyRow.owner == owner)
 
 
 def _prompts(session: Session, comparison_ids: Collection[str]) -> dict[str, Conversation]:

@@ -67,6 +67,7 @@ class Sitting:
         last: the last sign of life, UTC: a message, a choice, or the end of a conversation.
         ended: when, UTC; None: open.
         outcome: how it ended; None: open.
+        messages: how often the worker wrote in it.
     """
 
     id: str
@@ -82,13 +83,19 @@ class Sitting:
     last: datetime
     ended: datetime | None
     outcome: Outcome | None
+    messages: int = 0
 
     @property
     def code(self) -> str:
-        """The panel's code for how it ended, or ""."""
+        """The panel's code for how it ended, or "".
+
+        Who leaves has done a part from their first message on, whether or not they stayed to choose; before that there
+        is nothing to pay. Who could not go on because of us gets the code for a part in any case.
+        """
         if self.outcome is Outcome.COMPLETED:
             return self.offer.code
-        return self.offer.part_code if self.outcome in (Outcome.LEFT, Outcome.BROKEN) else ""
+        partly = self.outcome is Outcome.BROKEN or (self.outcome is Outcome.LEFT and self.messages > 0)
+        return self.offer.part_code if partly else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +145,13 @@ def last_sitting(db: Database, worker_id: str) -> Sitting | None:
         )
         row = session.scalar(statement)
         return None if row is None else _sitting(session, row)
+
+
+def sitting_of(db: Database, sitting_id: str, worker_id: str) -> Sitting | None:
+    """A sitting, if it is this worker's."""
+    with db.read() as session:
+        row = session.get(SittingRow, sitting_id)
+        return None if row is None or row.worker_id != worker_id else _sitting(session, row)
 
 
 def end_sitting(db: Database, sitting_id: str, outcome: Outcome) -> Sitting:
@@ -257,6 +271,7 @@ def _stints(session: Session, worker_id: str, sitting_id: str, now: datetime) ->
 class _Counts:
     done: int = 0
     left: int = 0
+    messages: int = 0
     choices: int = 0
     red_team: int = 0
     last: datetime | None = None
@@ -270,6 +285,7 @@ def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
             TalkRow.turns,
             TalkRow.objective,
             TalkRow.ended,
+            func.count(MessageRow.id.distinct()).label("messages"),
             func.count(ChoiceRow.comparison_id.distinct()).label("choices"),
             func.max(TalkRow.created).label("began"),
             func.max(MessageRow.created).label("said"),
@@ -290,14 +306,15 @@ def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
             per_talk.c.sitting,
             func.sum(case((and_(over, whole), 1), else_=0)),
             func.sum(case((and_(over, ~whole), 1), else_=0)),
+            func.sum(per_talk.c.messages),
             func.sum(per_talk.c.choices),
             func.sum(case((per_talk.c.objective == Objective.HARMLESS.value, 1), else_=0)),
             *(func.max(per_talk.c[name]) for name in ("began", "said", "chosen", "ended")),
         ).group_by(per_talk.c.sitting)
     )
     return {
-        sitting: _Counts(done, left, int(choices), red, max(one for one in moments if one is not None))
-        for sitting, done, left, choices, red, *moments in rows
+        sitting: _Counts(done, left, int(said), int(choices), red, max(one for one in moments if one is not None))
+        for sitting, done, left, said, choices, red, *moments in rows
     }
 
 
@@ -317,6 +334,7 @@ def _made(row: SittingRow, counts: _Counts) -> Sitting:
         everyday=row.everyday,
         done=counts.done,
         left=counts.left,
+        messages=counts.messages,
         choices=counts.choices,
         red_team=counts.red_team,
         began=row.created,
