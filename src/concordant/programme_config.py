@@ -4,6 +4,7 @@ Defaults that the paper does not state are listed in ``docs/paper-map.md``.
 """
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -127,7 +128,7 @@ class OidcConfig(Section):
 
     @model_validator(mode="after")
     def _provider_is_whole(self) -> "OidcConfig":
-        local = self.issuer.startswith(("http://127.0.0.1", "http://localhost"))
+        local = urlsplit(self.issuer).hostname in ("127.0.0.1", "localhost")
         if self.issuer and not local and not self.issuer.startswith("https://"):
             raise ValueError("issuer must begin with https://")
         if self.issuer and not self.client_id:

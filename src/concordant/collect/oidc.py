@@ -127,12 +127,10 @@ def _ask(client: httpx.Client, method: str, url: str, **options: Any) -> dict[st
     try:
         answer = client.request(method, url, headers={"Accept": "application/json"}, **options)
         found = answer.raise_for_status().json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise UserError(
-            f"the provider's {httpx.URL(url).path} did not answer as it should ({type(error).__name__})"
-        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise UserError(f"the provider did not answer as it should at {url} ({type(error).__name__})") from None
     if not isinstance(found, dict):
-        raise UserError(f"the provider's {httpx.URL(url).path} did not answer with an object")
+        raise UserError(f"the provider did not answer with an object at {url}")
     return found
 
 

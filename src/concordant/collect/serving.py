@@ -37,10 +37,14 @@ CLOSING_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The two addresses that are printed: a worker's, which is their key, and the researcher's."""
+    """The two addresses that are printed: a worker's, which is their key, and the researcher's.
+
+    ``works_once``: the researcher's signs in, once; else it is the plain address of pages that ask for a password.
+    """
 
     worker: str
     researcher: str
+    works_once: bool = False
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -94,7 +98,8 @@ def links(db: Database, folder: Path, url: str) -> Links:
     if researcher_can_sign_in(db):
         return Links(f"{url}/w/{worker}", f"{url}/researcher")
     staff_id = owner(db).staff.id
-    return Links(f"{url}/w/{worker}", f"{url}/staff/link/{make_link(db, staff_id, staff_id, Purpose.SIGN_IN)}")
+    token = make_link(db, staff_id, staff_id, Purpose.SIGN_IN)
+    return Links(f"{url}/w/{worker}", f"{url}/staff/link/{token}", works_once=True)
 
 
 def require_accounts(db: Database, host: str, staff: StaffConfig) -> None:

@@ -94,7 +94,10 @@ def _serve_pages(programme: "Programme", db: "Database", args: argparse.Namespac
                 command += ["--scripted-replies", str(args.scripted_replies)]
             stack.enter_context(Supervisor("reply generator", command, programme.path / "logs/generator.log"))
         found = links(db, programme.path, url)
-        print(f"worker      {found.worker}\nresearcher  {found.researcher}\nCtrl-C ends both.", flush=True)
+        print(f"worker      {found.worker}\nresearcher  {found.researcher}", flush=True)
+        if found.works_once:
+            print("The researcher's link signs you in once, on this machine; the next start prints another.")
+        print("Ctrl-C ends both.", flush=True)
         stack.enter_context(announced(programme.path, url))
         serve_pages(_room(programme, db, args), listener)
 

@@ -53,7 +53,8 @@ def check_password(password: str, stored: str | None) -> tuple[bool, str | None]
     ``stored`` None: there is no such login, or it has no password; it is found wrong, after the same work.
     """
     with _AT_ONCE:
-        right, renewed = _hasher.verify_and_update(_same_form(password)[: LONGEST + 1], stored or _nobodys())
+        nobodys = _nobodys()  # made at the first check, whoever it is of
+        right, renewed = _hasher.verify_and_update(_same_form(password)[: LONGEST + 1], stored or nobodys)
     return (False, None) if stored is None else (right, renewed)
 
 

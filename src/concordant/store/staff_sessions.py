@@ -71,9 +71,16 @@ def session_of(db: Database, token: str, terms: Terms, now: datetime | None = No
         if not staff.active:
             return None
     if now - row.last_used > TOUCH:
-        with db.write() as session:
-            session.execute(update(StaffSessionRow).where(StaffSessionRow.id == row.id).values(last_used=now))
+        _touch(db, row.id, now)
     return staff, row.id
+
+
+def _touch(db: Database, session_id: str, now: datetime) -> None:
+    try:
+        with db.write() as session:
+            session.execute(update(StaffSessionRow).where(StaffSessionRow.id == session_id).values(last_used=now))
+    except UserError:
+        return  # another program holds the write lock, which keeps nobody from reading: the next page records it
 
 
 def sessions_of(db: Database, staff_id: str, terms: Terms) -> list[StaffSession]:
@@ -101,7 +108,7 @@ def end_session(db: Database, staff_id: str, session_id: str) -> None:
             raise UserError("there is no such session of yours; it may have ended already")
         if row.revoked is None:
             row.revoked = utc_now()
-            note(session, staff_id, "session ended", staff_id, session=session_id)
+            note(session, staff_id, "session ended", staff_id, which=session_id)
 
 
 def end_other_sessions(db: Database, staff_id: str, keep: str) -> None:
