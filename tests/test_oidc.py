@@ -185,8 +185,8 @@ def test_only_the_browser_that_began_can_end_it_and_only_once(store: Database, i
     back = issuer.agree(leave(browser))
     other = TestClient(browser.app, follow_redirects=False)
     assert other.get(back).status_code == 403 and "in another browser" in other.get(back).text
-    for cookie in ("nonsense", "bm9uc2Vuc2U=", "W10=", "e30=", "\u00e9"):
-        other.cookies.set("concordant_sign_on", cookie.encode("latin-1", "replace").decode("latin-1"))
+    for cookie in ("nonsense", "bm9uc2Vuc2U=", "W10=", "e30=", "NQ=="):
+        other.cookies.set("concordant_sign_on", cookie)
         assert other.get(back).status_code == 403
         other.cookies.clear()
     assert browser.get(back).status_code == 303

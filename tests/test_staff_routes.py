@@ -179,7 +179,7 @@ def test_sessions_are_listed_and_ended(browser: TestClient, ann: Staff) -> None:
         sign_in(one)
     html = browser.get("/staff/account").text
     assert html.count("this browser") == 1 and html.count("Sign out there") == 2 and "Tablet &lt;b&gt;" in html
-    form = read_page(html).form("/staff/account/sessions", "session")
+    form = read_page(html).form("/staff/account/sessions")
     assert form is not None
     browser.post(form.action, data=form.hidden)  # the one used last of the others: the phone
     assert [one.get("/researcher").status_code for one in (phone, tablet, browser)] == [403, 200, 200]

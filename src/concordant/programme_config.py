@@ -161,13 +161,14 @@ class LimitsConfig(Section):
 
     @model_validator(mode="after")
     def _rates_can_be_read(self) -> "LimitsConfig":
-        from limits import parse
+        given = {name: getattr(self, name) for name in self.model_fields_set if getattr(self, name)}
+        if not given:
+            return self
+        from limits import parse  # slow to import, and most programmes leave the defaults
 
-        for name in type(self).model_fields:
-            text = getattr(self, name)
+        for name, text in given.items():
             try:
-                if text:
-                    parse(text)
+                parse(text)
             except ValueError:
                 raise ValueError(f'{name} is {text!r}, which is no rate; write it as "10 per 15 minutes"') from None
         return self

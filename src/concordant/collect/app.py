@@ -169,4 +169,4 @@ def _way_on(request: Request) -> tuple[str, str] | None:
 
 
 def _is_staffs(request: Request) -> bool:
-    return request.url.path.startswith(("/researcher", "/staff"))
+    return request.url.path.startswith(("/researcher", "/review", "/staff"))

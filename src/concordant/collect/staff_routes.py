@@ -21,6 +21,9 @@ from concordant.store.staff_sessions import end_other_sessions, end_session, ses
 router = APIRouter(prefix="/staff")
 Field = Annotated[str, Form()]
 ACCOUNT = "/staff/account"
+HOME = {Role.RESEARCHER: "/researcher", Role.REVIEWER: ACCOUNT}
+"""Where signing in leads, when one did not want to go anywhere else."""
+
 _WRONG = "The login or the password is not right."
 
 
@@ -202,7 +205,7 @@ def sentence(error: UserError) -> str:
 def _onwards(next: str, staff: Staff) -> str:
     if next and is_own_address(next) and not next.startswith("/staff/sign-in"):
         return next
-    return "/researcher" if staff.role is Role.RESEARCHER else ACCOUNT
+    return HOME[staff.role]
 
 
 def _require_same(password: str, again: str) -> None:
