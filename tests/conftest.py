@@ -145,7 +145,7 @@ def database(store_url: str) -> Iterator["Database"]:
 
 
 @pytest.fixture
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Passwords are hashed with parameters that take no time and give no protection."""
     from pwdlib import PasswordHash
     from pwdlib.hashers.argon2 import Argon2Hasher
@@ -153,6 +153,8 @@ def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     from concordant.store import passwords
 
     monkeypatch.setattr(passwords, "_hasher", PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),)))
+    passwords._nobodys.cache_clear()
+    yield
     passwords._nobodys.cache_clear()
 
 

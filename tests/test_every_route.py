@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from httpx import Response
 from sqlalchemy import select
@@ -107,11 +107,11 @@ LET_IN = {
 
 
 def routes(app: FastAPI) -> list[str]:
-    """Method and path of every route of an application. One that is no plain route (a mount) counts with its name."""
+    """Method and path of every route of an application. What is no plain route (a mount) has its kind for a method."""
     found: list[str] = []
-    for route in app.routes:
-        methods = sorted(route.methods - {"HEAD"}) if isinstance(route, APIRoute) else [type(route).__name__]
-        found.extend(f"{method} {getattr(route, 'path', '')}" for method in methods)
+    for route in iter_route_contexts(app.routes):
+        methods = sorted(route.methods or {type(route).__name__})
+        found.extend(f"{method} {route.path}" for method in methods)
     return found
 
 
