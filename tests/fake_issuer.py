@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from joserfc import jwt
-from joserfc.jwk import KeySet, RSAKey
+from joserfc.jwk import RSAKey
 from joserfc.util import urlsafe_b64encode
 
 CLIENT, SECRET = "the client", "the: secret"
@@ -49,7 +49,7 @@ class FakeIssuer:
                 self.end_headers()
                 self.wfile.write(text)
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:
                 return
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -78,7 +78,7 @@ class FakeIssuer:
 
     def get(self, path: str) -> dict[str, Any]:
         if path == "/keys":
-            return KeySet([self.key]).as_dict(private=False)
+            return {"keys": [self.key.as_dict(private=False)]}
         assert path == "/.well-known/openid-configuration"
         return {
             "issuer": self.url,

@@ -16,7 +16,6 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
-from httpx import Response
 from sqlalchemy import select
 
 from concordant.collect.room import STAFF_COOKIE, Room
@@ -126,7 +125,7 @@ class Building:
     comparison: str
     staff_id: str
 
-    def ask(self, visitor: str, route: str, **options: Any) -> Response:
+    def ask(self, visitor: str, route: str, **options: Any) -> Any:
         """A request to a route, with the first worker's ids in path and form."""
         method, path = route.split(" ")
         ids = {"comparison_id": self.comparison, "talk_id": self.talk, "staff_id": self.staff_id}
@@ -134,8 +133,7 @@ class Building:
         form = {"talk": self.talk, "comparison": self.comparison, "turn": "1"}
         if method != "GET":
             options["data"] = form
-        answer: Response = self.clients[visitor].request(method, address, follow_redirects=False, **options)
-        return answer
+        return self.clients[visitor].request(method, address, follow_redirects=False, **options)
 
 
 @pytest.fixture(scope="module")

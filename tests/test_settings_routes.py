@@ -94,7 +94,7 @@ def test_roles_change_and_accounts_close_at_once(browser: TestClient, store: Dat
 
 
 def test_the_last_researcher_stays(browser: TestClient, store: Database, me: Staff) -> None:
-    for what, fields in (("role", {"role": "reviewer"}), ("active", {})):
+    for what, fields in (("role", {"role": "reviewer"}), ("active", {"active": ""})):
         answer = browser.post(f"{SETTINGS}/members/{me.id}/{what}", data=fields)
         assert answer.status_code == 409 and "last researcher who can sign in" in answer.text
     assert member(store, me.id).active and member(store, me.id).staff.role is Role.RESEARCHER
