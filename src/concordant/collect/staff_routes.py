@@ -230,6 +230,7 @@ def _account_page(
         "account.html",
         status,
         here="account",
+        for_reviewer=signed_in.staff.role is Role.REVIEWER,
         member=member(room.db, signed_in.staff.id),
         this=signed_in.session,
         sessions=sessions_of(room.db, signed_in.staff.id, room.terms),
