@@ -27,6 +27,9 @@ def config_page() -> str:
     for name, field in ProgrammeConfig.model_fields.items():
         if (section := _section(field)) is not None:
             sections.append((name, section, field.description or ""))
+            for inner, part in section.model_fields.items():
+                if (nested := _section(part)) is not None:
+                    sections.append((f"{name}.{inner}", nested, part.description or ""))
     pretraining = "What `train pmp` takes. It is a command of its own: no section of `concordant.toml`."
     sections.append(("pmp", PmpConfig, pretraining))
     sections.append(("distill", DistillConfig, "What `train distill` takes; no section of `concordant.toml` either."))
@@ -37,9 +40,8 @@ def config_page() -> str:
         "error. A run writes what it used, resolved, to its `config.json`.\n"
     ]
     for name, section, description in sections:
-        title = (
-            "The programme" if not name else f"[{name}]" if name in ProgrammeConfig.model_fields else f"train {name}"
-        )
+        is_setting = name.partition(".")[0] in ProgrammeConfig.model_fields
+        title = "The programme" if not name else f"[{name}]" if is_setting else f"train {name}"
         parts.append(f"\n## {title}\n" + (f"\n{description}\n" if description else ""))
         parts.append("\n| key | default | allowed | meaning |\n|---|---|---|---|\n")
         parts.extend(

@@ -72,11 +72,19 @@ def test_streams_run_beside_blocking_routes() -> None:
     """Only the stream is a coroutine; every other route runs in a thread, because it waits for the store."""
     import inspect
 
-    from concordant.collect import day_routes, panel, researcher_routes, worker_routes
+    from concordant.collect import (
+        day_routes,
+        oidc_routes,
+        panel,
+        researcher_routes,
+        settings_routes,
+        staff_routes,
+        worker_routes,
+    )
 
-    routes = [
-        route for part in (module, panel, day_routes, worker_routes, researcher_routes) for route in part.router.routes
-    ]
+    staffs = (researcher_routes, settings_routes, staff_routes, oidc_routes)
+    parts = (module, panel, day_routes, worker_routes, *staffs)
+    routes = [route for part in parts for route in part.router.routes]
     coroutines = {
         getattr(route, "path", "") for route in routes if inspect.iscoroutinefunction(getattr(route, "endpoint", None))
     }

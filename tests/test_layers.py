@@ -37,7 +37,8 @@ NETWORKS, SQL, HTTP, FIGURES = {"models", "train", "evaluate"}, {"store"}, {"col
 HOMES = {
     **dict.fromkeys(("torch", "transformers", "peft", "safetensors", "gguf"), NETWORKS),
     **dict.fromkeys(("sqlalchemy", "alembic", "pyarrow"), SQL),
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn"), HTTP),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "authlib", "joserfc"), HTTP),
+    "pwdlib": SQL,
     "jinja2": HTTP | FIGURES,
     "matplotlib": FIGURES,
 }

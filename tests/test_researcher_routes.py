@@ -1,4 +1,4 @@
-"""The researcher's pages: closed without the link, complete with it."""
+"""The researcher's pages: closed to who is not signed in, complete for who is."""
 
 import csv
 import io
@@ -18,11 +18,11 @@ from concordant.collect.room import Room
 from concordant.comparison import Objective
 from concordant.store.database import Database
 from concordant.store.overview import recent_talks
-from concordant.store.people import WorkerKind, add_staff_token, add_worker
+from concordant.store.people import WorkerKind, add_worker
 from concordant.store.sittings import Offer, Outcome, Sitting, end_sitting, last_sitting, open_sitting
 from concordant.store.wellbeing import feel
 from stories import draw, person, play
-from visitors import Visitor, deploy_two, fresh_store, room_with, write_all
+from visitors import Visitor, deploy_two, fresh_store, room_with, sign_in_staff, write_all
 
 PAGES = ("/researcher", "/researcher/conversations", "/researcher/sittings", "/researcher/models", "/researcher/report")
 
@@ -41,13 +41,11 @@ def room(store: Database, tmp_path: Path) -> Room:
 @pytest.fixture
 def staff(room: Room) -> Iterator[TestClient]:
     with TestClient(create_app(room)) as client:
-        answer = client.get(f"/researcher?key={add_staff_token(room.db)}", follow_redirects=False)
-        assert answer.status_code == 303 and answer.headers["location"] == "/researcher"
-        assert "httponly" in answer.headers["set-cookie"].lower()
+        sign_in_staff(client, room.db)
         yield client
 
 
-def test_without_the_link_nothing_is_shown(store: Database, room: Room) -> None:
+def test_without_signing_in_nothing_is_shown(store: Database, room: Room) -> None:
     deploy_two(store)
     visitor = Visitor(store, room)
     with visitor.client:

@@ -10,14 +10,17 @@ from fastapi.testclient import TestClient
 
 from concordant.collect.app import create_app
 from concordant.collect.heartbeat import Heartbeat
-from concordant.collect.room import Room
+from concordant.collect.room import STAFF_COOKIE, Room
 from concordant.collect.served_page import ServedPage, read_page
-from concordant.programme_config import CareConfig, CollectConfig, PanelConfig
+from concordant.programme_config import CareConfig, CollectConfig, LimitsConfig, PanelConfig, StaffConfig
 from concordant.sampler import Reply
+from concordant.store.audit import COMMAND_LINE
 from concordant.store.database import Database
 from concordant.store.people import Worker, WorkerKind, add_worker
 from concordant.store.registry import Snapshot, SnapshotKind, add_snapshot, deploy
 from concordant.store.reply_queue import claim, finish
+from concordant.store.staff import Role, Staff, add_member, members
+from concordant.store.staff_sessions import Terms, open_session
 
 
 @contextmanager
@@ -84,6 +87,15 @@ class Visitor:
         assert self.post(form.action, {**form.hidden, **shown, "button": str(button)}).status_code == 200
 
 
+def sign_in_staff(client: TestClient, db: Database, role: Role = Role.RESEARCHER, name: str = "Ann") -> Staff:
+    """A new member of staff, signed in in this browser."""
+    login = f"{name.lower()}-{len(members(db))}"
+    staff = add_member(db, COMMAND_LINE, name, login, role).staff
+    with db.write() as session:
+        client.cookies.set(STAFF_COOKIE, open_session(session, staff.id, "a test", Terms()))
+    return staff
+
+
 def deploy_two(db: Database) -> tuple[Snapshot, Snapshot]:
     """Two models before the workers."""
     spec = {"folder": "base-model-folder", "adapter": None}
@@ -104,9 +116,11 @@ def write_all(db: Database, *texts: str) -> None:
 def room_with(db: Database, folder: Path | None = None, **settings: Any) -> Room:
     """A room with these collect settings; with a folder, it has a heartbeat and a report's place.
 
-    Settings ``care`` and ``panel`` are those sections' (mappings).
+    Settings ``care``, ``panel``, ``staff`` and ``limits`` are those sections' (mappings).
     """
     care, panel = CareConfig(**settings.pop("care", {})), PanelConfig(**settings.pop("panel", {}))
+    staff, limits = StaffConfig(**settings.pop("staff", {})), LimitsConfig(**settings.pop("limits", {}))
     heartbeat = Heartbeat(None if folder is None else folder / "generator.state")
     report = None if folder is None else folder / "report"
-    return Room(db, CollectConfig(**settings), care, panel, heartbeat=heartbeat, report=report)
+    collect = CollectConfig(**settings)
+    return Room(db, collect, care, panel, staff=staff, limits=limits, heartbeat=heartbeat, report=report)

@@ -29,6 +29,7 @@ from concordant.commands import (
     scan_verbs,
     score_verbs,
     serve_verbs,
+    staff_verbs,
     train_verbs,
     worker_verbs,
 )
@@ -39,6 +40,7 @@ GROUPS = (
     demo_verbs,
     serve_verbs,
     worker_verbs,
+    staff_verbs,
     data_verbs,
     deploy_verbs,
     model_verbs,

@@ -4,6 +4,7 @@ Defaults that the paper does not state are listed in ``docs/paper-map.md``.
 """
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -111,6 +112,71 @@ class CareConfig(Section):
     )
 
 
+class OidcConfig(Section):
+    """Single sign-on for staff with an identity provider (OpenID Connect); needs the extra ``oidc``."""
+
+    issuer: str = Field("", description="Address of the provider, as it names itself; empty: no single sign-on.")
+    client_id: str = Field("", description="What the provider calls this programme.")
+    secret_variable: str = Field(
+        "CONCORDANT_OIDC_SECRET", description="Environment variable that holds the client secret; it is in no file."
+    )
+    label: str = Field("Sign in with your organisation", min_length=1, description="What the button says.")
+    emails: dict[str, Literal["researcher", "reviewer"]] = Field(
+        {}, description="Verified e-mail address → role. Nobody else comes in, unless their claim has a role."
+    )
+    claim: str = Field("", description="Claim of the ID token that gives a role, such as groups; empty: none.")
+    roles: dict[str, Literal["researcher", "reviewer"]] = Field(
+        {}, description="Value of that claim → role; where several match, researcher wins."
+    )
+
+    @model_validator(mode="after")
+    def _provider_is_whole(self) -> "OidcConfig":
+        local = urlsplit(self.issuer).hostname in ("127.0.0.1", "localhost")
+        if self.issuer and not local and not self.issuer.startswith("https://"):
+            raise ValueError("issuer must begin with https://")
+        if self.issuer and not self.client_id:
+            raise ValueError("client_id is missing; the provider gives one when the programme is registered there")
+        if self.issuer and not self.emails and not (self.claim and self.roles):
+            raise ValueError("nobody could sign on; give emails, or claim and roles")
+        return self
+
+
+class StaffConfig(Section):
+    """Accounts of researchers and reviewers."""
+
+    session_days: float = Field(30, gt=0, description="A session ends so many days after signing in, in any case.")
+    idle_hours: float = Field(72, gt=0, description="A session ends after so many hours without being used.")
+    oidc: OidcConfig = Field(default_factory=lambda: OidcConfig(), description="Single sign-on (OpenID Connect).")
+
+
+class LimitsConfig(Section):
+    """How often something may be asked for, such as "10 per 15 minutes"; empty: as often as one likes.
+
+    One web process counts in its memory. 50 workers behind one address stay far below what an address may do.
+    """
+
+    sign_in_login: str = Field("10 per 10 minutes", description="Wrong passwords for one login.")
+    sign_in_address: str = Field("60 per 10 minutes", description="Sign-ins and staff links from one address.")
+    links: str = Field("600 per minute", description="Workers' links that are opened from one address.")
+    panel: str = Field("300 per minute", description="Arrivals from a panel from one address.")
+    forms_worker: str = Field("1200 per minute", description="Forms of one worker; scripted ones send ten a second.")
+    forms_address: str = Field("12000 per minute", description="Forms from one address.")
+
+    @model_validator(mode="after")
+    def _rates_can_be_read(self) -> "LimitsConfig":
+        given = {name: getattr(self, name) for name in self.model_fields_set if getattr(self, name)}
+        if not given:
+            return self
+        from limits import parse  # slow to import, and most programmes leave the defaults
+
+        for name, text in given.items():
+            try:
+                parse(text)
+            except ValueError:
+                raise ValueError(f'{name} is {text!r}, which is no rate; write it as "10 per 15 minutes"') from None
+        return self
+
+
 class IterateConfig(Section):
     """``iterate``: one turn of the online loop (paper §4.5)."""
 
@@ -144,6 +210,8 @@ class ProgrammeConfig(Section):
         default_factory=lambda: PanelConfig(), description="Workers who come from a panel, such as Prolific."
     )
     care: CareConfig = Field(default_factory=lambda: CareConfig(), description="Looking after people.")
+    staff: StaffConfig = Field(default_factory=lambda: StaffConfig(), description="Who may see the researcher's pages.")
+    limits: LimitsConfig = Field(default_factory=lambda: LimitsConfig(), description="How often what may be asked for.")
     pm: PreferenceModelConfig = Field(
         default_factory=lambda: PreferenceModelConfig(), description="Preference-model training."
     )

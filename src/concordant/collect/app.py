@@ -1,21 +1,42 @@
 """The web application: routes, the guard around them, and kind pages for everything that goes wrong (paper §2.1).
 
 Every route that touches the store is a plain function, so that it runs in a thread and never holds up the others. Left
-out: accounts, rate limits, a review queue.
+out: a review queue.
 """
 
 from collections.abc import AsyncIterator
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
-from concordant.collect import day_routes, panel, researcher_routes, worker_routes
+from concordant.collect import (
+    day_routes,
+    oidc_routes,
+    panel,
+    researcher_routes,
+    settings_routes,
+    staff_routes,
+    worker_routes,
+)
 from concordant.collect.day_pages import consent_page
 from concordant.collect.guard import Guard
 from concordant.collect.replies_watch import RepliesWatch, Telling, events
-from concordant.collect.room import NotAgreed, NotInvited, Room, RoomHere, WorkerHere, room_of, static_files
+from concordant.collect.room import (
+    NotAgreed,
+    NotAllowed,
+    NotInvited,
+    NotSignedIn,
+    Room,
+    RoomHere,
+    WorkerHere,
+    room_of,
+    static_files,
+)
+from concordant.collect.staff_routes import sign_in_page
+from concordant.collect.throttle import Throttle, ThrottleLayer
 from concordant.collect.worker_routes import own_talk_of
 from concordant.errors import UserError
 
@@ -30,10 +51,23 @@ def create_app(room: Room) -> FastAPI:
     app = FastAPI(title="Concordant", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.room = room
     app.state.watch = RepliesWatch(room.db, room.heartbeat)
-    app.add_middleware(Guard)
-    for part in (router, panel.router, worker_routes.router, day_routes.router, researcher_routes.router):
+    app.state.throttle = Throttle(room.limits)
+    app.add_middleware(ThrottleLayer, throttle=app.state.throttle, room=room)
+    app.add_middleware(Guard)  # around it, so that its headers are on every answer
+    for part in (
+        router,
+        panel.router,
+        worker_routes.router,
+        day_routes.router,
+        staff_routes.router,
+        oidc_routes.router,
+        researcher_routes.router,
+        settings_routes.router,
+    ):
         app.include_router(part)
     app.add_exception_handler(NotInvited, _not_invited)
+    app.add_exception_handler(NotSignedIn, _not_signed_in)
+    app.add_exception_handler(NotAllowed, _not_allowed)
     app.add_exception_handler(NotAgreed, _not_agreed)
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -95,10 +129,23 @@ async def _typed(request: Request) -> str:
 
 
 async def _not_invited(request: Request, error: Exception) -> Response:
-    assert isinstance(error, NotInvited)
     room = room_of(request)
-    said = room.say("notice.link_staff" if error.staff else "notice.link")
-    return room.notice(403, room.say("notice.link_title"), said, kept=await _typed(request))
+    return room.notice(403, room.say("notice.link_title"), room.say("notice.link"), kept=await _typed(request))
+
+
+def _not_signed_in(request: Request, error: Exception) -> Response:
+    """The form to sign in, in the place of the page: 403, so that a program never takes it for what it asked for."""
+    url = request.url
+    if request.method not in ("GET", "HEAD"):  # what was sent is lost, so back to the page with the form
+        before = urlsplit(request.headers.get("referer", ""))
+        return sign_in_page(room_of(request), before.path if before.netloc == url.netloc else "", status=403)
+    return sign_in_page(room_of(request), f"{url.path}?{url.query}" if url.query else url.path, status=403)
+
+
+def _not_allowed(request: Request, error: Exception) -> Response:
+    title, text = "This page is for researchers", "Your account is a reviewer's. Ask a researcher to change your role."
+    values = {"title": title, "text": text, "link": "/staff/account", "link_text": "Your account"}
+    return room_of(request).page("staff_notice.html", 403, **values)
 
 
 async def _not_agreed(request: Request, error: Exception) -> Response:
@@ -123,14 +170,19 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 def _bad_form(request: Request, error: Exception) -> Response:
     room = room_of(request)
-    return room.notice(422, room.say("problem.title"), room.say("notice.form"), ("/work#now", room.say("page.go_on")))
+    way = None if _is_staffs(request) else ("/work#now", room.say("page.go_on"))
+    return room.notice(422, room.say("problem.title"), room.say("notice.form"), way)
 
 
 def _our_fault(request: Request, error: Exception) -> Response:
     room = room_of(request)
-    way = ("/work#now", room.say("page.try_again"))
+    way = None if _is_staffs(request) else ("/work#now", room.say("page.try_again"))
     return room.notice(500, room.say("problem.title"), room.say("notice.fault"), way)
 
 
 def _way_on(request: Request) -> tuple[str, str] | None:
     return ("/work#now", room_of(request).say("page.go_on")) if request.url.path.startswith("/work") else None
+
+
+def _is_staffs(request: Request) -> bool:
+    return request.url.path.startswith(("/researcher", "/review", "/staff"))

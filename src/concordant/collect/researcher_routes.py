@@ -1,6 +1,6 @@
 """The researcher's pages: what was collected, by whom, from which models; sittings; reports (paper §2.2, §2.3).
 
-Only for those with the researcher's link, because these pages name models. Left out: editing, deployments included:
+Only for researchers who are signed in, because these pages name models. Left out: editing, deployments included:
 an iteration deploys what it trained.
 """
 
@@ -11,23 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from concordant.collect.reply_text import to_html
-from concordant.collect.room import (
-    COOKIE_SECONDS,
-    STAFF_COOKIE,
-    ResearcherHere,
-    Room,
-    RoomHere,
-    researcher_of,
-    reviewer_of,
-)
+from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.errors import UserError
 from concordant.store.overview import TurnRecord, recent_talks, talk_record
-from concordant.store.people import is_staff_token, participants
+from concordant.store.people import participants
 from concordant.store.preferences import counts
 from concordant.store.registry import active_deployments, snapshots
 from concordant.store.reply_queue import queue_length
@@ -39,14 +31,8 @@ MOST_TALKS = 200
 
 
 @router.get("")
-def overview(request: Request, room: RoomHere, key: str = "") -> Response:
-    """The first page. With ``?key=…`` from the printed link: remembers the researcher in this browser."""
-    if key and is_staff_token(room.db, key):
-        answer = RedirectResponse("/researcher", 303)
-        secure = request.url.scheme == "https"
-        answer.set_cookie(STAFF_COOKIE, key, COOKIE_SECONDS, httponly=True, samesite="lax", secure=secure)
-        return answer
-    researcher_of(reviewer_of(request, room))
+def overview(room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
+    """The first page."""
     return _page(
         room,
         "overview",

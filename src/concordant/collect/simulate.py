@@ -193,9 +193,10 @@ class Browser:
         while True:
             try:
                 answer = await self._client.request(method, address, data=fields or None)
-                if answer.status_code < 500:
+                if answer.status_code < 500 and answer.status_code != 429:
                     return answer
                 trouble = f"status {answer.status_code}"
+                pause = max(pause, float(answer.headers.get("retry-after", 0)))
             except httpx.TransportError as error:
                 trouble = str(error) or type(error).__name__
             if time.monotonic() > end:

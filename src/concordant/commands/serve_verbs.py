@@ -70,13 +70,18 @@ def serve_(args: argparse.Namespace) -> Outcome:
 def _serve_pages(programme: "Programme", db: "Database", args: argparse.Namespace) -> None:
     from contextlib import ExitStack
 
-    from concordant.collect.serving import address_of, announced, links, listen, running_server, serve_pages
+    from concordant.collect.oidc import require_oidc
+    from concordant.collect.serving import address_of, announced, links, listen, require_accounts, serve_pages
+    from concordant.collect.serving import running_server as running
     from concordant.collect.supervisor import Supervisor
 
-    served = running_server(programme.path)
+    served = running(programme.path)
     if served is not None:
         raise UserError(f"{programme.path} is served already, at {served}; end that 'concordant serve' first")
     host = programme.config.collect.host if args.host is None else args.host
+    if programme.config.staff.oidc.issuer:
+        require_oidc(programme.config.staff.oidc)
+    require_accounts(db, host, programme.config.staff)
     port = programme.config.collect.port if args.port is None else args.port
     listener = listen(host, port)
     url = address_of(listener)
@@ -89,7 +94,10 @@ def _serve_pages(programme: "Programme", db: "Database", args: argparse.Namespac
                 command += ["--scripted-replies", str(args.scripted_replies)]
             stack.enter_context(Supervisor("reply generator", command, programme.path / "logs/generator.log"))
         found = links(db, programme.path, url)
-        print(f"worker      {found.worker}\nresearcher  {found.researcher}\nCtrl-C ends both.", flush=True)
+        print(f"worker      {found.worker}\nresearcher  {found.researcher}", flush=True)
+        if found.works_once:
+            print("The researcher's link signs you in once, on this machine; the next start prints another.")
+        print("Ctrl-C ends both.", flush=True)
         stack.enter_context(announced(programme.path, url))
         serve_pages(_room(programme, db, args), listener)
 
@@ -99,7 +107,7 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
     from concordant.collect.messages import messages
     from concordant.collect.room import Room
     from concordant.collect.scripted_replies import BANNER
-    from concordant.collect.serving import consent_text, links, own_secret
+    from concordant.collect.serving import consent_text, draw_secret, own_secret
 
     config = programme.config
     return Room(
@@ -107,9 +115,11 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
         config.collect,
         care=config.care,
         panel=config.panel,
+        staff=config.staff,
+        limits=config.limits,
         say=messages(programme.path / config.collect.words if config.collect.words else None),
         consent=consent_text(programme.path / config.collect.consent if config.collect.consent else None),
-        seed=f"{config.seed}:{links(db, programme.path, '').researcher}",
+        seed=f"{config.seed}:{draw_secret(programme.path)}",
         secret=own_secret(programme.path),
         heartbeat=Heartbeat(None if args.only else programme.path / HEARTBEAT),
         report=programme.path / "report",

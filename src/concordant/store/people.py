@@ -1,6 +1,6 @@
 """Workers and the secrets in their links. Only hashes of secrets are stored; a secret is shown once, when it is made.
 
-Left out: accounts with passwords, roles.
+Left out: staff, who have accounts (``staff.py``).
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from concordant.errors import UserError
 from concordant.store.database import Database
 from concordant.store.day_tables import ParticipantRow, WorkerTokenRow
-from concordant.store.tables import StaffTokenRow, WorkerRow
+from concordant.store.tables import WorkerRow
 
 
 class WorkerKind(StrEnum):
@@ -37,7 +37,7 @@ class Worker:
 def add_worker(db: Database, name: str, kind: WorkerKind) -> tuple[Worker, str]:
     """A new worker and the secret token of their link, which cannot be shown again."""
     token = _new_token()
-    row = WorkerRow(name=name, kind=kind.value, token_hash=_hash(token))
+    row = WorkerRow(name=name, kind=kind.value, token_hash=hash_token(token))
     with db.write() as session:
         session.add(row)
     return _worker(row), token
@@ -46,11 +46,11 @@ def add_worker(db: Database, name: str, kind: WorkerKind) -> tuple[Worker, str]:
 def worker_by_token(db: Database, token: str) -> Worker | None:
     """The worker whose link this is."""
     with db.read() as session:
-        row = session.scalar(select(WorkerRow).where(WorkerRow.token_hash == _hash(token)))
+        row = session.scalar(select(WorkerRow).where(WorkerRow.token_hash == hash_token(token)))
         row = row or session.scalar(
             select(WorkerRow)
             .join(WorkerTokenRow, WorkerTokenRow.worker_id == WorkerRow.id)
-            .where(WorkerTokenRow.token_hash == _hash(token))
+            .where(WorkerTokenRow.token_hash == hash_token(token))
         )
         return None if row is None else _worker(row)
 
@@ -63,13 +63,13 @@ def participant(db: Database, panel: str, name: str) -> tuple[Worker, str]:
             select(ParticipantRow).where(ParticipantRow.panel == panel, ParticipantRow.participant == name)
         )
         if known is None:
-            row = WorkerRow(name=f"{panel} {name}", kind=WorkerKind.PERSON.value, token_hash=_hash(_new_token()))
+            row = WorkerRow(name=f"{panel} {name}", kind=WorkerKind.PERSON.value, token_hash=hash_token(_new_token()))
             session.add(row)
             session.flush()
             session.add(ParticipantRow(worker_id=row.id, panel=panel, participant=name))
         else:
             row = session.get_one(WorkerRow, known.worker_id)
-        session.add(WorkerTokenRow(token_hash=_hash(token), worker_id=row.id))
+        session.add(WorkerTokenRow(token_hash=hash_token(token), worker_id=row.id))
     return _worker(row), token
 
 
@@ -105,25 +105,12 @@ def workers(db: Database) -> list[Worker]:
         return [_worker(row) for row in rows]
 
 
-def add_staff_token(db: Database) -> str:
-    """A new secret that opens the researcher's pages; it cannot be shown again."""
-    token = _new_token()
-    with db.write() as session:
-        session.add(StaffTokenRow(token_hash=_hash(token)))
-    return token
-
-
-def is_staff_token(db: Database, token: str) -> bool:
-    with db.read() as session:
-        return session.get(StaffTokenRow, _hash(token)) is not None
-
-
 def _new_token() -> str:
     return secrets.token_urlsafe(24)
 
 
-def _hash(token: str) -> str:
-    # A token has 192 random bits, so a plain hash is enough: there is nothing to guess.
+def hash_token(token: str) -> str:
+    """What is stored of a secret. It has 192 random bits or more, so a plain hash is enough: nothing can be guessed."""
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 

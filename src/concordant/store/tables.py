@@ -97,15 +97,6 @@ class WorkerRow(Base):
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class StaffTokenRow(Base):
-    """Secrets that open the researcher's pages, hashed."""
-
-    __tablename__ = "staff_tokens"
-
-    token_hash: Mapped[str] = mapped_column(primary_key=True)
-    created: Mapped[datetime] = mapped_column(default=utc_now)
-
-
 class SnapshotRow(Base):
     """A model version that people can meet."""
 
