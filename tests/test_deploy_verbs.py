@@ -58,7 +58,7 @@ def test_the_best_of_k_is_deployed_and_its_comparisons_are_rs(
     try:
         best, base = snapshot(database, label), snapshot(database, str(toy.chat))
         (reply,) = snapshot_samplers(programme, database)(best).sample([_asked()], 1, 0)[0]
-        assert reply.score is not None and reply.tokens <= 4
+        assert reply.score is not None and (reply.tokens or 0) <= 4
         worker = person(database)
         play(database, worker, draw(best), [1])
         play(database, worker, draw(base, best), [8])

@@ -241,10 +241,10 @@ def test_gathering_waits_for_newcomers_but_not_for_ever(store: Database, monkeyp
     stop = threading.Event()
     assert gather(store, stop, 32) is False
     lengths = iter([2, 4, 6, 6, 6])
-    monkeypatch.setattr(generator, "queue_length", lambda db: next(lengths))
+    monkeypatch.setattr(generator, "queue_length", lambda db, kinds: next(lengths))
     assert gather(store, stop, 32) is True
     assert list(lengths) == [6]
-    monkeypatch.setattr(generator, "queue_length", lambda db: 32)
+    monkeypatch.setattr(generator, "queue_length", lambda db, kinds: 32)
     assert gather(store, stop, 32) is True  # a full batch waits for nobody
 
 

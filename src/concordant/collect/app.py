@@ -11,7 +11,10 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
-from concordant.collect import day_routes, panel, researcher_routes, worker_routes
+from concordant.collect import chat_routes, day_routes, deployment_routes, panel, researcher_routes, worker_routes
+from concordant.collect.chat_form import Refused
+from concordant.collect.chat_routes import v1_error
+from concordant.collect.chat_watch import ChatWatch
 from concordant.collect.guard import Guard
 from concordant.collect.replies_watch import RepliesWatch, Telling, events
 from concordant.collect.room import NotAgreed, NotInvited, Room, RoomHere, WorkerHere, room_of, static_files
@@ -29,9 +32,13 @@ def create_app(room: Room) -> FastAPI:
     app = FastAPI(title="Concordant", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.room = room
     app.state.watch = RepliesWatch(room.db, room.heartbeat)
+    app.state.chat_watch = ChatWatch(room.db)
     app.add_middleware(Guard)
     for part in (router, panel.router, worker_routes.router, day_routes.router, researcher_routes.router):
         app.include_router(part)
+    for part in (deployment_routes.router, chat_routes.router):
+        app.include_router(part)
+    app.add_exception_handler(Refused, chat_routes.refused)
     app.add_exception_handler(NotInvited, _not_invited)
     app.add_exception_handler(NotAgreed, _not_agreed)
     app.add_exception_handler(UserError, _user_error)
@@ -103,7 +110,8 @@ def _user_error(request: Request, error: Exception) -> Response:
 def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else getattr(error, "status_code", 404)
     room = room_of(request)
-    return room.notice(status, room.say("notice.nothing_title"), room.say("notice.nothing"), _way_on(request))
+    reply = v1_error(request, status, "there is nothing here, or not for this method")
+    return reply or room.notice(status, room.say("notice.nothing_title"), room.say("notice.nothing"), _way_on(request))
 
 
 def _bad_form(request: Request, error: Exception) -> Response:
@@ -114,7 +122,8 @@ def _bad_form(request: Request, error: Exception) -> Response:
 def _our_fault(request: Request, error: Exception) -> Response:
     room = room_of(request)
     way = ("/work#now", room.say("page.try_again"))
-    return room.notice(500, room.say("problem.title"), room.say("notice.fault"), way)
+    reply = v1_error(request, 500, "something went wrong here")
+    return reply or room.notice(500, room.say("problem.title"), room.say("notice.fault"), way)
 
 
 def _way_on(request: Request) -> tuple[str, str] | None:

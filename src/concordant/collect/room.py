@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from concordant.collect.heartbeat import Heartbeat
 from concordant.collect.messages import Messages, english
 from concordant.collect.static_files import StaticFiles
-from concordant.programme_config import CareConfig, CollectConfig, PanelConfig
+from concordant.programme_config import ApiConfig, CareConfig, CollectConfig, PanelConfig
 from concordant.store.consents import ConsentText, has_agreed
 from concordant.store.database import Database
 from concordant.store.people import Worker, worker_by_token
@@ -74,6 +74,7 @@ class Room:
         config: tasks, turns, shares.
         care: limits on red-team work, and what is offered to those who do it.
         panel: where workers may come from.
+        api: bounds of ``/v1``.
         say: the words of the workers' pages.
         consent: what people agree to before anything else.
         seed: of every draw; secret, or a worker could work out which model wrote which side.
@@ -88,6 +89,7 @@ class Room:
     config: CollectConfig
     care: CareConfig = field(default_factory=lambda: CareConfig())
     panel: PanelConfig = field(default_factory=lambda: PanelConfig())
+    api: ApiConfig = field(default_factory=lambda: ApiConfig())
     say: Messages = field(default_factory=english)
     consent: ConsentText = field(default_factory=built_in_consent)
     seed: str = "0"

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from concordant.collect.assignment import draw, wanted_turns
 from concordant.collect.care import NextTask, limited, wish
 from concordant.collect.day_pages import consent_page, done_page, start_page
+from concordant.collect.given import Opening, given_opening
 from concordant.collect.panel import offer
 from concordant.collect.room import COOKIE_SECONDS, WORKER_COOKIE, GuestHere, Room, RoomHere, WorkerHere
 from concordant.collect.steps import LONGEST_COMMENT, LONGEST_EDIT, RATINGS, choices_made, message_problem
@@ -202,13 +203,21 @@ def begin(room: Room, worker: Worker) -> None:
     """Open the next task, as the policy and the limits have it."""
     sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
     rng = _rng(room, worker)
+    openings = {objective: given_opening(room, worker, objective) for objective in Objective}
+    taken: list[Opening] = []
 
     def choose(now: Sitting, stints: Sequence[Stint], moment: datetime) -> tuple[Objective, int]:
         wished = wish(room.config, stints, rng)
         objective = limited(wished, room.care, now.everyday, stints, moment).objective
-        return objective, wanted_turns(room.config, objective)
+        opening = openings[objective]
+        if opening is None:
+            return objective, wanted_turns(room.config, objective)
+        taken.append(opening)
+        return objective, 1  # nobody can answer for the writer a second time
 
-    begin_task(room.db, sitting.id, choose)
+    talk = begin_task(room.db, sitting.id, choose)
+    for opening in taken:
+        talks.say(room.db, talk, opening.written.prompt, "given", opening.draw, opening.written.id)
 
 
 def next_task(room: Room, worker: Worker, sitting: Sitting | None) -> NextTask:

@@ -14,6 +14,7 @@ from concordant.comparison import Objective
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.store.database import Database
+from concordant.store.deployment_tables import GivenRow
 from concordant.store.endings import close_talk
 from concordant.store.sittings import complete_if_done
 from concordant.store.tables import (
@@ -128,6 +129,7 @@ class TalkView:
         sitting: id of the sitting that it is a task of, or None.
         undoable: the last choice, as long as it can be changed: until the next message, or the end.
         may_edit: whether the worker is permitted to rewrite replies.
+        given: whether the first message was given to the worker, who did not write it.
     """
 
     id: str
@@ -141,6 +143,7 @@ class TalkView:
     sitting: str | None = None
     undoable: MadeChoice | None = None
     may_edit: bool = False
+    given: bool = False
 
 
 def open_talk(db: Database, worker_id: str, objective: Objective, turns: int, study: str) -> str:
@@ -188,10 +191,11 @@ def talk_of(db: Database, comparison_id: str) -> str:
         return talk_id_of(session, comparison_id)
 
 
-def say(db: Database, talk_id: str, text: str, key: str, draw: Draw) -> str:
+def say(db: Database, talk_id: str, text: str, key: str, draw: Draw, given: str | None = None) -> str:
     """The worker's next message, with two replies queued for it; returns the comparison's id.
 
-    The same key again writes nothing and returns the same id.
+    The same key again writes nothing and returns the same id. ``given``: id of the written reply whose prompt this
+    message is; then the worker did not write it.
 
     Raises:
         UserError: empty text; the talk has ended, is complete, or waits for a choice.
@@ -210,6 +214,8 @@ def say(db: Database, talk_id: str, text: str, key: str, draw: Draw) -> str:
         session.add(message)
         session.flush()
         session.add(comparison)
+        if given is not None:
+            session.add(GivenRow(talk_id=talk_id, written_id=given))
         session.flush()
         now = utc_now()
         for place, (snapshot_id, seed) in enumerate(zip(draw.snapshots, draw.seeds, strict=True)):
@@ -343,6 +349,7 @@ def _view(session: Session, talk_id: str) -> TalkView:
         sitting=talk.sitting_id,
         undoable=_undoable(turns[-1]) if turns and talk.ended is None else None,
         may_edit=session.get_one(WorkerRow, talk.worker_id).may_edit,
+        given=session.get(GivenRow, talk.id) is not None,
     )
 
 
