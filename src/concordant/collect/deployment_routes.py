@@ -131,8 +131,8 @@ def _change(act: Act) -> dict[str, Any]:
     detail = act.detail
     said = []
     if "weight" in detail:
-        before = f"{detail['weight_before']:g} → " if "weight_before" in detail else ""
-        said.append(f"weight {before}{detail['weight']:g}")
+        before = detail.get("weight_before", detail["weight"])
+        said.append(f"weight {before:g} → {detail['weight']:g}" if before != detail["weight"] else f"weight {before:g}")
     if detail.get("state_before", State.LIVE) != State.LIVE:
         said.append(f"was {detail['state_before']}")
     if detail.get("objective"):

@@ -25,7 +25,7 @@ from concordant.errors import UserError
 from concordant.sampler import Sampler
 from concordant.store.api_requests import api_waits, forget_gone
 from concordant.store.database import Database
-from concordant.store.kill_switch import rescue
+from concordant.store.kill_switch import FAILED, rescue
 from concordant.store.registry import Snapshot, SnapshotKind, snapshot
 from concordant.store.reply_queue import ReplyJob, claim, fail, finish, queue_length, write_texts
 from concordant.store.written import written_replies
@@ -41,8 +41,6 @@ GATHER_SECONDS = 0.25
 """Workers who wait for the same batch answer within a moment of each other: waiting so long after the last newcomer
 fills the next batch, and a full batch is what makes a small machine fast."""
 MOST_GATHERING = 1.5
-
-FAILED = "This reply could not be written. The reason is in the generator's log."
 
 REMOTE = frozenset({SnapshotKind.ENDPOINT})
 HERE = frozenset(SnapshotKind) - REMOTE

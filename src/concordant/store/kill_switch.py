@@ -19,7 +19,8 @@ from concordant.store.registry import Deployment, State, deployments_in, label_o
 from concordant.store.tables import ComparisonRow, DeploymentRow, MessageRow, ReplyRow, TalkRow
 
 STOPPED = "its deployment was stopped"
-FAILED = "This reply could not be written."
+FAILED = "This reply could not be written. The reason is in the generator's log."
+"""What a worker may read of any failure: the same whatever happened."""
 
 
 @dataclass(frozen=True, slots=True)
