@@ -21,7 +21,7 @@ LAYERS = (
     {"collect", "train", "evaluate"},
     {"store", "models"},
     {"prompts"},
-    {"mixture", "live_board"},
+    {"mixture", "live_board", "endpoint_sampler"},
     {"comparison", "sampler", "programme", "hhh_prompt", "board_fit"},
     {"conversation", "bradley_terry", "vote_cells", "runs", "programme_config", "parting", "reply_signs"},
     {"train_config"},

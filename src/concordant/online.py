@@ -289,8 +289,8 @@ def _parents(frozen: Json, config: Section) -> Json:
 
 
 def _base(iteration: Iteration) -> Snapshot:
-    """The programme's first snapshot, from which every policy starts."""
-    return snapshots(iteration.db)[0]
+    """The programme's first model, from which every policy starts."""
+    return next(one for one in snapshots(iteration.db) if one.kind is SnapshotKind.MODEL)
 
 
 def _newest_before(iteration: Iteration) -> Snapshot:

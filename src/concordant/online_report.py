@@ -20,7 +20,7 @@ from concordant.programme import Programme
 from concordant.runs import Run
 from concordant.store.database import Database
 from concordant.store.preferences import Filter, counts, preferences
-from concordant.store.registry import snapshots
+from concordant.store.registry import SnapshotKind, snapshots
 
 Json = dict[str, Any]
 
@@ -39,7 +39,7 @@ def report_iteration(programme: Programme, db: Database, number: int, steps: dic
     Returns:
         The board, or why there is none, and who made how many choices.
     """
-    base = snapshots(db)[0].label
+    base = next(one.label for one in snapshots(db) if one.kind is SnapshotKind.MODEL)
     judged = Filter(objective=Objective.HELPFUL, sources="store", keep_weakest=True)
     chosen = [preference for _, preference in preferences(db, judged)]
     weakest = sum(preference.is_weakest and len(set(preference.models or ())) == 2 for preference in chosen)

@@ -93,6 +93,16 @@ class PanelConfig(Section):
         return self
 
 
+class ApiConfig(Section):
+    """``/v1``: deployed snapshots for programs, with keys of ``key add``. Workers' replies come first."""
+
+    max_tokens: int = Field(1024, ge=1, description="Most tokens of one reply, and what is taken where none is asked.")
+    replies: int = Field(4, ge=1, le=16, description="Most replies to one request (n).")
+    queue: int = Field(32, ge=1, description="Most open requests of all keys together; beyond it, 503.")
+    per_key: int = Field(8, ge=1, description="Most open requests of one key; beyond it, 429.")
+    wait_seconds: float = Field(300.0, gt=0, description="After so long a request that is not done is given up, 503.")
+
+
 class CareConfig(Section):
     """Limits on red-team work, which the server keeps, and what people who do it are offered."""
 
@@ -209,6 +219,7 @@ class ProgrammeConfig(Section):
     panel: PanelConfig = Field(
         default_factory=lambda: PanelConfig(), description="Workers who come from a panel, such as Prolific."
     )
+    api: ApiConfig = Field(default_factory=lambda: ApiConfig(), description="Snapshots for programs.")
     care: CareConfig = Field(default_factory=lambda: CareConfig(), description="Looking after people.")
     staff: StaffConfig = Field(default_factory=lambda: StaffConfig(), description="Who may see the researcher's pages.")
     limits: LimitsConfig = Field(default_factory=lambda: LimitsConfig(), description="How often what may be asked for.")

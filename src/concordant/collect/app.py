@@ -13,7 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from concordant.collect import (
+    chat_routes,
     day_routes,
+    deployment_routes,
     oidc_routes,
     panel,
     researcher_routes,
@@ -21,6 +23,9 @@ from concordant.collect import (
     staff_routes,
     worker_routes,
 )
+from concordant.collect.chat_form import Refused
+from concordant.collect.chat_routes import v1_error
+from concordant.collect.chat_watch import ChatWatch
 from concordant.collect.day_pages import consent_page
 from concordant.collect.guard import Guard
 from concordant.collect.replies_watch import RepliesWatch, Telling, events
@@ -51,6 +56,7 @@ def create_app(room: Room) -> FastAPI:
     app = FastAPI(title="Concordant", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.room = room
     app.state.watch = RepliesWatch(room.db, room.heartbeat)
+    app.state.chat_watch = ChatWatch(room.db)
     app.state.throttle = Throttle(room.limits)
     app.add_middleware(ThrottleLayer, throttle=app.state.throttle, room=room)
     app.add_middleware(Guard)  # around it, so that its headers are on every answer
@@ -63,8 +69,11 @@ def create_app(room: Room) -> FastAPI:
         oidc_routes.router,
         researcher_routes.router,
         settings_routes.router,
+        deployment_routes.router,
+        chat_routes.router,
     ):
         app.include_router(part)
+    app.add_exception_handler(Refused, chat_routes.refused)
     app.add_exception_handler(NotInvited, _not_invited)
     app.add_exception_handler(NotSignedIn, _not_signed_in)
     app.add_exception_handler(NotAllowed, _not_allowed)
@@ -165,7 +174,9 @@ async def _user_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else getattr(error, "status_code", 404)
     room, kept = room_of(request), await _typed(request)
-    return room.notice(status, room.say("notice.nothing_title"), room.say("notice.nothing"), _way_on(request), kept)
+    title, text = room.say("notice.nothing_title"), room.say("notice.nothing")
+    reply = v1_error(request, status, "there is nothing here, or not for this method")
+    return reply or room.notice(status, title, text, _way_on(request), kept)
 
 
 def _bad_form(request: Request, error: Exception) -> Response:
@@ -177,7 +188,8 @@ def _bad_form(request: Request, error: Exception) -> Response:
 def _our_fault(request: Request, error: Exception) -> Response:
     room = room_of(request)
     way = None if _is_staffs(request) else ("/work#now", room.say("page.try_again"))
-    return room.notice(500, room.say("problem.title"), room.say("notice.fault"), way)
+    reply = v1_error(request, 500, "something went wrong here")
+    return reply or room.notice(500, room.say("problem.title"), room.say("notice.fault"), way)
 
 
 def _way_on(request: Request) -> tuple[str, str] | None:

@@ -57,7 +57,7 @@ def start_page(room: Room, sitting: Sitting | None, task: NextTask, done: str, s
         held=_held(room, task),
         everyday=sitting is not None and sitting.everyday,
         support=support(room) if not helpful or (sitting is not None and sitting.red_team) else [],
-        deployed=bool(active_deployments(room.db)),
+        deployed=any(one.answers(objective) for one in active_deployments(room.db) for objective in Objective),
         starting=room.heartbeat.read() is GeneratorState.STARTING,
         thanks=thanks.get(done, ""),
     )

@@ -89,7 +89,7 @@ async def events(watch: RepliesWatch, comparison_id: str, telling: Telling) -> A
     """Server-sent events about a pair, until it needs the worker.
 
     ``text``: {seq, a, b, note}: both texts as HTML, as far as they are shown. ``ready`` and ``failed``: {seq}; the page
-    then asks for its new state.
+    then asks for its new state. In "together" mode nothing tells when a reply goes to another model.
     """
     sequence, silent, sent = 0, 0.0, ("", "", "")
     yield "retry: 1000\n\n"
@@ -103,6 +103,10 @@ async def events(watch: RepliesWatch, comparison_id: str, telling: Telling) -> A
                 yield _event("ready" if step is Step.CHOOSE else "failed", {"seq": sequence + 1})
                 return
             a, b = so_far(telling.show, state.pair.a.text, state.pair.b.text)
+            if (sent[0] and not state.pair.a.text) or (sent[1] and not state.pair.b.text):
+                # Only what a stopped model had begun vanishes from the store; the page is made anew, without it.
+                yield _event("failed", {"seq": sequence + 1})
+                return
             if len(a) < len(sent[0]) or len(b) < len(sent[1]):
                 a, b = sent[:2]  # a second writer started over: what was shown stays until it is passed
             new = (a, b, waiting_words(telling.say, generator, state.ahead))

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from concordant.collect.heartbeat import Heartbeat
 from concordant.collect.messages import Messages, english
 from concordant.collect.static_files import StaticFiles
-from concordant.programme_config import CareConfig, CollectConfig, LimitsConfig, PanelConfig, StaffConfig
+from concordant.programme_config import ApiConfig, CareConfig, CollectConfig, LimitsConfig, PanelConfig, StaffConfig
 from concordant.store.consents import ConsentText, has_agreed
 from concordant.store.database import Database
 from concordant.store.people import Worker, worker_by_token
@@ -83,6 +83,7 @@ class Room:
         panel: where workers may come from.
         staff: how long staff stay signed in, and single sign-on.
         limits: how often what may be asked for.
+        api: bounds of ``/v1``.
         say: the words of the workers' pages.
         consent: what people agree to before anything else.
         seed: of every draw; secret, or a worker could work out which model wrote which side.
@@ -99,6 +100,7 @@ class Room:
     panel: PanelConfig = field(default_factory=lambda: PanelConfig())
     staff: StaffConfig = field(default_factory=lambda: StaffConfig())
     limits: LimitsConfig = field(default_factory=lambda: LimitsConfig())
+    api: ApiConfig = field(default_factory=lambda: ApiConfig())
     say: Messages = field(default_factory=english)
     consent: ConsentText = field(default_factory=built_in_consent)
     seed: str = "0"

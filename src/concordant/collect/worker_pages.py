@@ -166,7 +166,7 @@ def _ratings(room: Room, objective: Objective) -> list[tuple[str, str, list[str]
 
 def is_deployed(room: Room, objective: Objective) -> bool:
     """Whether a model is there for this kind of work."""
-    return any(deployment.objective in (None, objective) for deployment in active_deployments(room.db))
+    return any(deployment.answers(objective) for deployment in active_deployments(room.db))
 
 
 def _shown(turn: Turn) -> tuple[str, Markup | str]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from concordant.collect.assignment import draw, wanted_turns
 from concordant.collect.care import NextTask, limited, wish
 from concordant.collect.day_pages import CHANGED, consent_page, done_page, start_page
+from concordant.collect.given import Opening, given_opening
 from concordant.collect.panel import offer
 from concordant.collect.room import COOKIE_SECONDS, WORKER_COOKIE, GuestHere, Room, RoomHere, WorkerHere
 from concordant.collect.steps import LONGEST_COMMENT, LONGEST_EDIT, RATINGS, message_problem
@@ -228,18 +229,27 @@ def begin(room: Room, worker: Worker, shown: Objective) -> bool:
     """Open the next task, as the policy and the limits have it; False: that is not what the worker was shown."""
     sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
     rng = _rng(room, worker)
+    openings = {objective: given_opening(room, worker, objective) for objective in Objective}
+    taken: list[Opening] = []
 
     def choose(now: Sitting, stints: Sequence[Stint], moment: datetime) -> tuple[Objective, int]:
         wished = wish(room.config, stints, rng)
         objective = limited(wished, room.care, now.everyday, stints, moment).objective
         if objective is not shown:
             raise _NotAsShown
-        return objective, wanted_turns(room.config, objective)
+        opening = openings[objective]
+        if opening is None:
+            return objective, wanted_turns(room.config, objective)
+        taken.append(opening)
+        return objective, 1  # nobody can answer for the writer a second time
 
     try:
-        begin_task(room.db, sitting.id, choose)
+        talk = begin_task(room.db, sitting.id, choose)
     except _NotAsShown:
         return False
+    for opening in taken:
+        given = talks.Given(opening.written.id)
+        talks.say(room.db, talk, opening.written.prompt, "given", opening.draw, given)
     return True
 
 

@@ -122,6 +122,7 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
         seed=f"{config.seed}:{draw_secret(programme.path)}",
         secret=own_secret(programme.path),
         heartbeat=Heartbeat(None if args.only else programme.path / HEARTBEAT),
+        api=config.api,
         report=programme.path / "report",
         banner="" if args.scripted_replies is None else BANNER,
     )
@@ -134,7 +135,7 @@ def _write_replies(programme: "Programme", db: "Database", scripted: float | Non
     from concordant.collect.generator import run_generator
     from concordant.collect.heartbeat import GeneratorState, Heartbeat
     from concordant.collect.supervisor import stop_with_parent
-    from concordant.store.registry import active_deployments
+    from concordant.store.registry import SnapshotKind, active_deployments
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = threading.Event()
@@ -145,8 +146,9 @@ def _write_replies(programme: "Programme", db: "Database", scripted: float | Non
     heartbeat = Heartbeat(programme.path / HEARTBEAT)
     with heartbeat.beating(lambda: GeneratorState.STARTING):
         samplers = _samplers(programme, db, scripted)
-        for deployment in active_deployments(db):
-            samplers(deployment.snapshot)  # loaded before the first message comes
+        for snapshot in (deployment.snapshot for deployment in active_deployments(db)):
+            if snapshot.kind is not SnapshotKind.WRITTEN:
+                samplers(snapshot)  # loaded before the first message comes
     run_generator(db, samplers, stop, heartbeat=heartbeat)
 
 
@@ -156,9 +158,9 @@ def _samplers(programme: "Programme", db: "Database", scripted: float | None) ->
 
         return snapshot_samplers(programme, db)
     from concordant.collect.scripted_replies import scripted_replies
-    from concordant.store.registry import SnapshotKind, active_deployments, add_snapshot, deploy
+    from concordant.store.registry import SnapshotKind, add_snapshot, deploy, standing_deployments
 
-    if not active_deployments(db):
+    if not any(one.snapshot.kind is not SnapshotKind.WRITTEN for one in standing_deployments(db)):
         spec = {"folder": "scripted", "adapter": None}
         deploy(db, add_snapshot(db, "scripted-replies", SnapshotKind.MODEL, spec).id, 1.0)
     sampler = scripted_replies(scripted)

@@ -9,7 +9,7 @@ Logits are made for the place to be drawn alone; the log-probability of the draw
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.language_model import LanguageModel, as_attention_mask
 from concordant.models.shared_rows import RowBatch, SharedRow
-from concordant.sampler import OnText, Reply
+from concordant.sampler import OnText, Reply, ReplyLimits
 
 OnToken = Callable[[int, int, list[int]], None]
 """Called as ``on_token(prompt index, reply index, tokens so far)``."""
@@ -302,6 +302,10 @@ class ModelSampler:
     limits: SamplingLimits
     max_prompt_tokens: int = 2048
 
+    def with_limits(self, limits: ReplyLimits) -> "ModelSampler":
+        own = replace(self.limits, max_new_tokens=limits.max_tokens, temperature=limits.temperature)
+        return replace(self, limits=own)
+
     def sample(
         self, conversations: Sequence[Conversation], n: int, seed: int, on_text: OnText | None = None
     ) -> list[list[Reply]]:
@@ -320,8 +324,11 @@ class ModelSampler:
 
         drawn = generate(self.model, prompts, n, self.limits, seed, on_token if on_text else None)
         return [
-            [Reply(chat.text(reply.tokens), reply.finished, len(reply.tokens)) for reply in replies]
-            for replies in drawn
+            [
+                Reply(chat.text(reply.tokens), reply.finished, len(reply.tokens), prompt_tokens=len(prompt))
+                for reply in replies
+            ]
+            for prompt, replies in zip(prompts, drawn, strict=True)
         ]
 
     def _prompt(self, conversation: Conversation) -> list[int]:

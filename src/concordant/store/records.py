@@ -122,7 +122,12 @@ class Models:
 
 
 def _tranche(row: SnapshotRow, rows: dict[str, SnapshotRow], policies: set[str]) -> Tranche:
-    """Of a snapshot. A policy is known by its adapter or, where all its weights were trained, by its recorded run."""
+    """Of a snapshot. A policy is known by its adapter or, where all its weights were trained, by its recorded run.
+
+    Endpoints and people count as base: nothing is known of what trained them.
+    """
+    if row.kind in (SnapshotKind.ENDPOINT, SnapshotKind.WRITTEN):
+        return Tranche.BASE
     if row.kind == SnapshotKind.MODEL:
         return Tranche.ONLINE if row.spec["adapter"] is not None or row.run in policies else Tranche.BASE
     behind = _tranche(rows[row.spec["of"]], rows, policies)

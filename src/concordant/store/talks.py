@@ -15,6 +15,7 @@ from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.store.database import Database
 from concordant.store.day_tables import EditRow
+from concordant.store.deployment_tables import GivenRow
 from concordant.store.endings import close_talk
 from concordant.store.reply_locks import locked_replies
 from concordant.store.sittings import complete_if_done
@@ -108,6 +109,13 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """A first message that the worker did not write: it is the prompt of the written reply of this id."""
+
+    written: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """What a worker says at the end of a talk.
 
@@ -140,6 +148,7 @@ class TalkView:
         sitting: id of the sitting that it is a task of, or None.
         undoable: the last choice, as long as it can be changed: until the next message, or the end.
         may_edit: whether the worker is permitted to rewrite replies.
+        given: whether the first message was given to the worker, who did not write it.
     """
 
     id: str
@@ -153,6 +162,7 @@ class TalkView:
     sitting: str | None = None
     undoable: MadeChoice | None = None
     may_edit: bool = False
+    given: bool = False
 
 
 def open_talk(db: Database, worker_id: str, objective: Objective, turns: int, study: str) -> str:
@@ -200,10 +210,10 @@ def talk_of(db: Database, comparison_id: str) -> str:
         return talk_id_of(session, comparison_id)
 
 
-def say(db: Database, talk_id: str, text: str, key: str, draw: Draw, answers: Answers | None = None) -> str:
+def say(db: Database, talk_id: str, text: str, key: str, draw: Draw, answers: Answers | Given | None = None) -> str:
     """The worker's next message, with two replies queued for it; returns the comparison's id.
 
-    The same key again writes nothing and returns the same id.
+    The same key again writes nothing and returns the same id. A message that was given is not the worker's writing.
 
     Raises:
         UserError: empty text; the talk has ended, is complete, or waits for a choice.
@@ -218,13 +228,15 @@ def say(db: Database, talk_id: str, text: str, key: str, draw: Draw, answers: An
             if turn.message.key == key:
                 return turn.comparison.id
         _refuse_message(talk, turns)
-        if answers is not None and answers != _answers(turns):
+        if isinstance(answers, Answers) and answers != _answers(turns):
             raise Elsewhere
         message = MessageRow(id=new_id(), talk_id=talk_id, turn=len(turns) + 1, text=text, key=key)
         comparison = ComparisonRow(id=new_id(), message_id=message.id, swap=draw.swap)
         session.add(message)
         session.flush()
         session.add(comparison)
+        if isinstance(answers, Given):
+            session.add(GivenRow(talk_id=talk_id, written_id=answers.written))
         session.flush()
         now = utc_now()
         for place, (snapshot_id, seed) in enumerate(zip(draw.snapshots, draw.seeds, strict=True)):
@@ -362,6 +374,7 @@ def _view(session: Session, talk_id: str) -> TalkView:
         sitting=talk.sitting_id,
         undoable=_undoable(turns[-1]) if turns and talk.ended is None else None,
         may_edit=session.get_one(WorkerRow, talk.worker_id).may_edit,
+        given=session.get(GivenRow, talk.id) is not None,
     )
 
 
