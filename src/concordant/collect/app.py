@@ -1,7 +1,7 @@
 """The web application: routes, the guard around them, and kind pages for everything that goes wrong (paper §2.1).
 
 Every route that touches the store is a plain function, so that it runs in a thread and never holds up the others. Left
-out: accounts, rate limits, a review queue.
+out: accounts, rate limits.
 """
 
 from collections.abc import AsyncIterator
@@ -11,7 +11,15 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
-from concordant.collect import day_routes, panel, researcher_routes, worker_routes
+from concordant.collect import (
+    between_routes,
+    crew_routes,
+    day_routes,
+    panel,
+    researcher_routes,
+    review_routes,
+    worker_routes,
+)
 from concordant.collect.guard import Guard
 from concordant.collect.replies_watch import RepliesWatch, Telling, events
 from concordant.collect.room import NotAgreed, NotInvited, Room, RoomHere, WorkerHere, room_of, static_files
@@ -30,7 +38,8 @@ def create_app(room: Room) -> FastAPI:
     app.state.room = room
     app.state.watch = RepliesWatch(room.db, room.heartbeat)
     app.add_middleware(Guard)
-    for part in (router, panel.router, worker_routes.router, day_routes.router, researcher_routes.router):
+    rooms = (panel, worker_routes, day_routes, between_routes, researcher_routes, review_routes, crew_routes)
+    for part in (router, *(one.router for one in rooms)):
         app.include_router(part)
     app.add_exception_handler(NotInvited, _not_invited)
     app.add_exception_handler(NotAgreed, _not_agreed)

@@ -107,6 +107,7 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
         config.collect,
         care=config.care,
         panel=config.panel,
+        review=config.review,
         say=messages(programme.path / config.collect.words if config.collect.words else None),
         consent=consent_text(programme.path / config.collect.consent if config.collect.consent else None),
         seed=f"{config.seed}:{links(db, programme.path, '').researcher}",

@@ -134,7 +134,8 @@ class _Drawing:
         config = self._rule.config
         if pace < config.fast_seconds:
             return True
-        return len(crew) >= FEWEST_PACES and pace < sorted(crew)[int(config.fast_quantile * len(crew))]
+        enough = config.fast_quantile > 0 and len(crew) >= FEWEST_PACES
+        return enough and pace < sorted(crew)[int(config.fast_quantile * len(crew))]
 
     def _past(self, worker_id: str) -> _Past:
         if worker_id not in self._pasts:

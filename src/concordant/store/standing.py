@@ -5,7 +5,7 @@ exactly the same rows. The paper's select list is its 20 to 30 best workers, cho
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, and_, exists, func, or_, select
@@ -84,6 +84,21 @@ def admit(db: Database, staff_id: str, worker_id: str, reason: str) -> None:
         UserError: no reason, no such worker, or they are not excluded.
     """
     _decide(db, staff_id, worker_id, (Kind.EXCLUSION, False), reason)
+
+
+def moment(text: str) -> datetime | None:
+    """The beginning of a day (2026-11-22), or a moment (2026-11-22T14:30), in UTC; None for "".
+
+    Raises:
+        UserError: it is neither.
+    """
+    if not text.strip():
+        return None
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UserError(f"{text!r} is no day; write one as 2026-11-22, or a moment as 2026-11-22T14:30") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 def is_excluded(db: Database, worker_id: str) -> bool:
