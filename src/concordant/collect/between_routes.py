@@ -20,7 +20,7 @@ from concordant.conversation import Speaker
 from concordant.errors import UserError
 from concordant.store.people import Worker, WorkerKind
 from concordant.store.review_draws import Rule
-from concordant.store.second_looks import Look, Looker, any_look, give_opinion, held_look, looks_in, take_look
+from concordant.store.second_looks import Look, Looker, any_look, give_opinion, held_look, take_look
 from concordant.store.sittings import Sitting, last_sitting
 from concordant.store.standing import is_excluded
 
@@ -86,7 +86,7 @@ def _due(room: Room, worker: Worker, sitting: Sitting | None) -> tuple[Looker, i
         return None
     if sitting is None or sitting.ended is not None or not sitting.done:
         return None
-    left = room.review.opinions_at_once * sitting.done - looks_in(room.db, sitting.id)
+    left = room.review.opinions_at_once * sitting.done - sitting.looks
     if left <= 0:
         return None
     red_team = bool(sitting.red_team) and not sitting.everyday

@@ -107,13 +107,6 @@ def give_opinion(db: Database, looker: Looker, comparison_id: str, button: int |
         row.holder_id = row.swap = row.until = None
 
 
-def looks_in(db: Database, sitting_id: str) -> int:
-    """How many comparisons of others the worker was asked about in a sitting."""
-    statement = select(func.count()).select_from(SecondOpinionRow).where(SecondOpinionRow.sitting_id == sitting_id)
-    with db.read() as session:
-        return session.execute(statement).scalar_one()
-
-
 def pairs(db: Database) -> list[Pair]:
     """Every comparison with two answers, without what excluded workers said; both answers as of the same sides."""
     with db.read() as session:
