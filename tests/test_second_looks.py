@@ -68,6 +68,19 @@ def test_nobody_meets_their_own_and_nothing_is_asked_twice(database: Database) -
     assert not any_look(database, looker(database, "Third"), ALL), "one answer closes it"
 
 
+def test_who_saw_a_later_turn_is_not_asked_about_an_earlier_one(database: Database) -> None:
+    """The later turn's conversation shows which reply was taken in the earlier one."""
+    story = Story(seconds=(5.0,) * 2, buttons=(1, 8))
+    _, (first, second) = tell(database, person(database, "Ann"), base_model(database), story)
+    bob, eve = looker(database, "Bob"), looker(database, "Eve")
+    assert taken(database, bob).comparison_id == first
+    assert taken(database, eve).comparison_id == second
+    give_opinion(database, eve, second, 1)
+    with database.write() as session:
+        session.execute(update(SecondLookRow).values(until=utc_now() - timedelta(seconds=1)))
+    assert not take_look(database, eve, ALL) and any_look(database, looker(database, "Third"), ALL)
+
+
 def test_both_answers_are_of_the_same_replies_whatever_the_sides(database: Database) -> None:
     """Ann saw reply 0 as B and clicked 7: reply 0, strength 3. The second takes reply 0 too, wherever it stands."""
     base, ann = base_model(database), person(database, "Ann")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Select, exists, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from concordant.agreement import Pair
 from concordant.comparison import Objective
@@ -156,9 +156,19 @@ def _held(session: Session, looker: Looker) -> SecondLookRow | None:
 
 
 def _waiting(looker: Looker) -> Select[tuple[SecondLookRow]]:
-    opinion = SecondOpinionRow
+    """What this worker may be asked about, in the order in which it was made.
+
+    Not what they know already: in a conversation of which they saw a later turn, the reply that was taken stood.
+    """
+    opinion, other, said = aliased(SecondOpinionRow), aliased(ComparisonRow), aliased(MessageRow)
     closed = exists().where(opinion.comparison_id == SecondLookRow.comparison_id, opinion.button.is_not(None))
-    asked = exists().where(opinion.comparison_id == SecondLookRow.comparison_id, opinion.worker_id == looker.worker_id)
+    asked = exists().where(
+        opinion.worker_id == looker.worker_id,
+        opinion.comparison_id == other.id,
+        other.message_id == said.id,
+        said.talk_id == MessageRow.talk_id,
+        said.turn >= MessageRow.turn,
+    )
     free = or_(
         SecondLookRow.holder_id.is_(None),
         SecondLookRow.holder_id == looker.worker_id,
@@ -166,9 +176,12 @@ def _waiting(looker: Looker) -> Select[tuple[SecondLookRow]]:
     )
     return (
         select(SecondLookRow)
+        .join(ComparisonRow, ComparisonRow.id == SecondLookRow.comparison_id)
+        .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
+        .join(TalkRow, TalkRow.id == MessageRow.talk_id)
         .where(SecondLookRow.maker_id != looker.worker_id, free, ~closed, ~asked, *_fit(looker))
         .where(~excluded_now(SecondLookRow.maker_id))
-        .order_by(SecondLookRow.created, SecondLookRow.comparison_id)
+        .order_by(TalkRow.ended, TalkRow.id, MessageRow.turn)
     )
 
 
