@@ -108,27 +108,28 @@ class _Drawing:
         self._crew: dict[str, deque[float]] = {}
 
     def draw(self, talk: TalkRow, turns: Sequence[Exchange]) -> None:
-        assert talk.ended is not None
         row = ReviewDrawRow(talk_id=talk.id, worker_id=talk.worker_id, fast=False, share=0.0, drawn=False, twice=False)
-        self._session.add(row)
-        if not turns:
-            return
-        past, crew = self._past(talk.worker_id), self._paces(talk.objective)
-        row.pace = median(seconds_of(talk, turns))
-        past.paces.append(row.pace)
-        past.number += 1
-        row.number, row.fast = past.number, self._is_fast(median(past.paces), crew)
-        crew.append(row.pace)
-        good = good_on_end(past.verdicts, talk.ended)
-        row.share = self._rule.chance(past.number, good, row.fast)
-        row.drawn = self._rule.drawn("review", talk.id, row.share)
-        row.twice = row.drawn and self._rule.drawn("second review", talk.id, self._rule.config.second_reviews)
+        if turns:
+            self._fill(row, talk, turns)
+        self._session.add(row)  # not before: what is added is written at the next query, and then stays as it is
         for turn in turns:
             asked = self._rule.drawn("second opinion", turn.comparison.id, self._rule.config.second_opinions)
             if turn.choice is not None and asked:
                 look = SecondLookRow(comparison_id=turn.comparison.id, maker_id=talk.worker_id)
                 look.objective = talk.objective
                 self._session.add(look)
+
+    def _fill(self, row: ReviewDrawRow, talk: TalkRow, turns: Sequence[Exchange]) -> None:
+        assert talk.ended is not None
+        past, crew = self._past(talk.worker_id), self._paces(talk.objective)
+        row.pace = median(seconds_of(talk, turns))
+        past.paces.append(row.pace)
+        past.number += 1
+        row.number, row.fast = past.number, self._is_fast(median(past.paces), crew)
+        crew.append(row.pace)
+        row.share = self._rule.chance(past.number, good_on_end(past.verdicts, talk.ended), row.fast)
+        row.drawn = self._rule.drawn("review", talk.id, row.share)
+        row.twice = row.drawn and self._rule.drawn("second review", talk.id, self._rule.config.second_reviews)
 
     def _is_fast(self, pace: float, crew: Collection[float]) -> bool:
         config = self._rule.config
