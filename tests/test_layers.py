@@ -24,7 +24,8 @@ LAYERS = (
     {"mixture", "live_board", "endpoint_sampler"},
     {"comparison", "sampler", "programme", "hhh_prompt", "board_fit"},
     {"conversation", "bradley_terry", "vote_cells", "runs", "programme_config", "parting", "reply_signs"},
-    {"train_config"},
+    {"agreement", "drift"},
+    {"train_config", "quantiles"},
     {"config"},
     {"errors"},
 )

@@ -187,6 +187,45 @@ class LimitsConfig(Section):
         return self
 
 
+class ReviewConfig(Section):
+    """Which conversations staff read, which comparisons get a second opinion. Drawn by a secret seed, once, when a
+    conversation ends, from what is known then."""
+
+    first: int = Field(5, ge=0, description="A worker's first so many conversations are all read.")
+    share: float = Field(0.25, ge=0, le=1, description="Chance of each later conversation to be read.")
+    halve_after: int = Field(
+        10,
+        ge=1,
+        description="Each time that so many verdicts on end were good or better, the chance is halved; a lesser "
+        "verdict brings it back.",
+    )
+    least: float = Field(0.05, ge=0, le=1, description="The chance never falls below this.")
+    fast_share: float = Field(0.5, ge=0, le=1, description="The least chance where the worker's pace is fast.")
+    fast_seconds: float = Field(
+        10.0,
+        ge=0,
+        description="A pace (median seconds from a reply to the next message, over five conversations) below this is "
+        "fast.",
+    )
+    fast_quantile: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="So is a pace below this quantile of the crew's newest 500 conversations of the same objective, "
+        "once there are 20.",
+    )
+    second_reviews: float = Field(
+        0.1, ge=0, le=1, description="Share of what is read that a second reviewer reads too, for their agreement."
+    )
+    lease_minutes: int = Field(20, ge=1, description="How long a conversation stays with the reviewer who took it.")
+    second_opinions: float = Field(
+        0.0, ge=0, le=1, description="Share of comparisons that another worker is asked about; 0: none."
+    )
+    opinions_at_once: int = Field(
+        5, ge=1, description="Comparisons of others that a worker is asked about between two conversations, at most."
+    )
+
+
 class IterateConfig(Section):
     """``iterate``: one turn of the online loop (paper §4.5)."""
 
@@ -223,6 +262,9 @@ class ProgrammeConfig(Section):
     care: CareConfig = Field(default_factory=lambda: CareConfig(), description="Looking after people.")
     staff: StaffConfig = Field(default_factory=lambda: StaffConfig(), description="Who may see the researcher's pages.")
     limits: LimitsConfig = Field(default_factory=lambda: LimitsConfig(), description="How often what may be asked for.")
+    review: ReviewConfig = Field(
+        default_factory=lambda: ReviewConfig(), description="Reading what workers write, and second opinions."
+    )
     pm: PreferenceModelConfig = Field(
         default_factory=lambda: PreferenceModelConfig(), description="Preference-model training."
     )

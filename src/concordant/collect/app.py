@@ -1,11 +1,11 @@
 """The web application: routes, the guard around them, and kind pages for everything that goes wrong (paper §2.1).
 
 Every route that touches the store is a plain function, so that it runs in a thread and never holds up the others. Left
-out: a review queue.
+out: what only a proxy in front can do.
 """
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
@@ -13,12 +13,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from concordant.collect import (
+    between_routes,
     chat_routes,
+    crew_routes,
     day_routes,
     deployment_routes,
     oidc_routes,
     panel,
     researcher_routes,
+    review_routes,
     settings_routes,
     staff_routes,
     worker_routes,
@@ -51,6 +54,15 @@ HEALTHY = "concordant\n"
 """What /healthz answers."""
 
 
+ROOMS: tuple[Any, ...] = (
+    *(panel, worker_routes, day_routes, between_routes),
+    *(staff_routes, oidc_routes, settings_routes),
+    *(researcher_routes, review_routes, crew_routes, deployment_routes),
+    chat_routes,
+)
+"""Modules with routes: workers', accounts, staff's, programs'."""
+
+
 def create_app(room: Room) -> FastAPI:
     """The application over a room."""
     app = FastAPI(title="Concordant", openapi_url=None, docs_url=None, redoc_url=None)
@@ -60,18 +72,7 @@ def create_app(room: Room) -> FastAPI:
     app.state.throttle = Throttle(room.limits)
     app.add_middleware(ThrottleLayer, throttle=app.state.throttle, room=room)
     app.add_middleware(Guard)  # around it, so that its headers are on every answer
-    for part in (
-        router,
-        panel.router,
-        worker_routes.router,
-        day_routes.router,
-        staff_routes.router,
-        oidc_routes.router,
-        researcher_routes.router,
-        settings_routes.router,
-        deployment_routes.router,
-        chat_routes.router,
-    ):
+    for part in (router, *(rooms.router for rooms in ROOMS)):
         app.include_router(part)
     app.add_exception_handler(Refused, chat_routes.refused)
     app.add_exception_handler(NotInvited, _not_invited)

@@ -20,7 +20,7 @@ from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.errors import UserError
 from concordant.store.overview import TurnRecord, recent_talks, talk_record
 from concordant.store.people import participants
-from concordant.store.preferences import counts
+from concordant.store.preferences import counts, excluded_choices
 from concordant.store.registry import active_deployments, snapshots
 from concordant.store.reply_queue import queue_length
 from concordant.store.sittings import Sitting, sittings
@@ -37,6 +37,7 @@ def overview(room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
         room,
         "overview",
         counts=counts(room.db),
+        left_out=excluded_choices(room.db),
         deployments=active_deployments(room.db),
         talks=recent_talks(room.db, 8),
         queue=queue_length(room.db),

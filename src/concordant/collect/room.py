@@ -19,7 +19,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from concordant.collect.heartbeat import Heartbeat
 from concordant.collect.messages import Messages, english
 from concordant.collect.static_files import StaticFiles
-from concordant.programme_config import ApiConfig, CareConfig, CollectConfig, LimitsConfig, PanelConfig, StaffConfig
+from concordant.programme_config import (
+    ApiConfig,
+    CareConfig,
+    CollectConfig,
+    LimitsConfig,
+    PanelConfig,
+    ReviewConfig,
+    StaffConfig,
+)
 from concordant.store.consents import ConsentText, has_agreed
 from concordant.store.database import Database
 from concordant.store.people import Worker, worker_by_token
@@ -90,6 +98,7 @@ class Room:
         secret: of the hashes in people's answers without names; on no page and in no link, so that staff lack it.
         heartbeat: where the generator says that it is alive.
         report: folder of the newest report, for researchers; None: there is none.
+        review: which conversations staff read, and which comparisons get a second opinion.
         banner: one line over every page, such as that replies are scripted; "": none.
         stopping: True once the process ends, so that streams end with it.
     """
@@ -107,6 +116,7 @@ class Room:
     secret: str = "0"
     heartbeat: Heartbeat = field(default_factory=lambda: Heartbeat(None))
     report: Path | None = None
+    review: ReviewConfig = field(default_factory=lambda: ReviewConfig())
     banner: str = ""
     stopping: Callable[[], bool] = lambda: False
 

@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
 from concordant.collect.assignment import draw, wanted_turns
+from concordant.collect.between_routes import between
 from concordant.collect.care import NextTask, limited, wish
 from concordant.collect.day_pages import CHANGED, consent_page, done_page, start_page
 from concordant.collect.given import Opening, given_opening
@@ -30,6 +31,7 @@ from concordant.store.overview import ended_talks
 from concordant.store.people import Worker, worker_by_token
 from concordant.store.registry import active_deployments
 from concordant.store.sittings import Outcome, Sitting, Stint, begin_task, last_sitting, open_sitting, stints
+from concordant.store.standing import is_excluded
 from concordant.store.talks import Answers, Elsewhere, Ending, TalkView
 
 router = APIRouter()
@@ -106,7 +108,8 @@ def work(room: RoomHere, worker: GuestHere, done: str = "", again: str = "", edi
         return talk_page(room, talk, Shown(again=bool(again), edit=bool(edit), note=note))
     if sitting is not None and is_over and (sitting.handoff is not None or sitting.outcome is not Outcome.DECLINED):
         return done_page(room, worker, sitting)
-    return start_page(room, None if is_over else sitting, next_task(room, worker, sitting), done)
+    now = None if is_over else sitting
+    return between(room, worker, now) or start_page(room, now, next_task(room, worker, sitting), done)
 
 
 @router.post("/work/start")
@@ -213,8 +216,11 @@ def _said_no(sitting: Sitting, again: str) -> bool:
 def may_begin(room: Room, worker: Worker) -> bool:
     """Whether there is work for them now: a sitting that is open, or none yet, or one that was their own and declined.
 
-    A sitting that has ended is followed by another only when the worker asks for it, or their panel does.
+    A sitting that has ended is followed by another only when the worker asks for it, or their panel does; who is
+    excluded gets none.
     """
+    if is_excluded(room.db, worker.id):
+        return False
     sitting = last_sitting(room.db, worker.id)
     if sitting is None or sitting.ended is None:
         return True

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from concordant.commands.agreement_verb import add_agreement
 from concordant.commands.best_of_verb import add_best_of
 from concordant.commands.board_verbs import add_elo, add_plan
 from concordant.commands.device_option import add_device, device_of
@@ -47,6 +48,7 @@ def add(verbs: Verbs) -> None:
 
     add_elo(evaluate)
     add_plan(evaluate)
+    add_agreement(evaluate)
     add_distill(evaluate)
 
     ood = add_ood(evaluate)

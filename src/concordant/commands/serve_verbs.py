@@ -117,6 +117,7 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
         panel=config.panel,
         staff=config.staff,
         limits=config.limits,
+        review=config.review,
         say=messages(programme.path / config.collect.words if config.collect.words else None),
         consent=consent_text(programme.path / config.collect.consent if config.collect.consent else None),
         seed=f"{config.seed}:{draw_secret(programme.path)}",

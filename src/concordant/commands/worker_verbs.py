@@ -1,8 +1,12 @@
-"""``concordant worker list`` and ``worker permit``: who works here, and who may rewrite replies (paper App. D.2)."""
+"""``concordant worker list`` and ``worker permit``: who works here, and who may rewrite replies (paper App. D.2).
+
+What staff decide about a worker is in ``standing_verbs.py``.
+"""
 
 import argparse
 
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
+from concordant.commands.standing_verbs import add_standing
 
 
 def add(verbs: Verbs) -> None:
@@ -19,6 +23,7 @@ def add(verbs: Verbs) -> None:
     for parser in (listing, permit):
         add_programme(parser)
         add_json(parser)
+    add_standing(worker)
 
 
 def list_(args: argparse.Namespace) -> Outcome:

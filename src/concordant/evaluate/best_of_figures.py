@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from concordant.evaluate.figures import BLUE, GREEN, ORANGE, Figure, Missing, Question, draw, key, number
-from concordant.evaluate.intervals import Z95
+from concordant.quantiles import Z95
 from concordant.runs import Json
 
 BEST_OF = Question(

@@ -27,7 +27,7 @@ from concordant.evaluate.figures import (
     percent_span,
     signed,
 )
-from concordant.evaluate.intervals import Z95
+from concordant.quantiles import Z95
 from concordant.runs import Json
 
 CALIBRATION = Question(

@@ -28,8 +28,8 @@ from concordant.evaluate.figures import (
     span,
 )
 from concordant.evaluate.frontier import Frontier, fit_frontier
-from concordant.evaluate.intervals import Z95
 from concordant.parting import WINDOW, Parting, find_parting
+from concordant.quantiles import Z95
 from concordant.runs import Json
 
 FRONTIER = Question(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from concordant.evaluate.figures import BLUE, GREEN, ORANGE, Figure, Question, draw, key, percent, signed
-from concordant.evaluate.intervals import Z95
+from concordant.quantiles import Z95
 from concordant.runs import Json
 
 SHIFT = Question(

@@ -21,8 +21,9 @@ from concordant.bradley_terry import elo_from_gap
 from concordant.comparison import Preference
 from concordant.errors import UserError
 from concordant.evaluate.elo import board, games_from_preferences
-from concordant.evaluate.intervals import Z95, clustered_difference
+from concordant.evaluate.intervals import clustered_difference
 from concordant.evaluate.scoring import RowScorer, ScoredPreferences, score_preferences
+from concordant.quantiles import Z95
 from concordant.runs import Json, Watch
 
 

@@ -16,7 +16,13 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModul
 from sqlalchemy.orm import Session
 
 from concordant.errors import UserError
-from concordant.store import audit_table, day_tables, deployment_tables, staff_tables  # noqa: F401 (a store needs all)
+from concordant.store import (  # noqa: F401 (tables refer to each other: a store needs all)
+    audit_table,
+    day_tables,
+    deployment_tables,
+    quality_tables,
+    staff_tables,
+)
 
 _BUSY_MILLISECONDS = 10_000
 _POSTGRES_DISK_FULL = "53100"

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def freeze(db: Database, name: str, filter: Filter, folder: Path) -> FrozenDatas
     """Copy the preferences that match now into ``folder/NAME.jsonl.gz``. Frozen again with equal content, it is itself.
 
     What cannot teach (equal or empty replies, and the weakest strength unless the filter keeps it) is left out and
-    counted.
+    counted, and so is what excluded workers made.
 
     Raises:
         UserError: nothing matches, or the name cannot be a file's.
@@ -69,7 +69,7 @@ def freeze(db: Database, name: str, filter: Filter, folder: Path) -> FrozenDatas
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}.") as scratch:
         rows = Path(scratch) / "rows"
-        digest, tally = _write_rows(matching_records(db, filter), filter.keep_weakest, rows)
+        digest, tally = _write_rows(db, filter, rows)
         if not tally.taken:
             raise UserError(f"data set {name!r} would be empty: no usable preference matches; collect or import some")
         known = _known(db, name)
@@ -128,11 +128,11 @@ def _known(db: Database, name: str) -> DatasetRow | None:
         return session.get(DatasetRow, name)
 
 
-def _write_rows(records: Iterable[Record], keep_weakest: bool, path: Path) -> tuple[str, Tally]:
+def _write_rows(db: Database, filter: Filter, path: Path) -> tuple[str, Tally]:
     digest, tally = hashlib.sha256(), Tally()
     with gzip_text(path) as file:
-        for record in records:
-            weak = "weakest strength" if record.preference.is_weakest and not keep_weakest else None
+        for record in matching_records(db, filter, tally.dropped):
+            weak = "weakest strength" if record.preference.is_weakest and not filter.keep_weakest else None
             reason = weak or record.preference.flaw()
             if reason is not None:
                 tally.drop(reason)

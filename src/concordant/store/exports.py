@@ -3,6 +3,7 @@
 Parquet keeps everything. The HH format has no place for "about equal", so those are left out there, and counted.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def _export_hh(db: Database, out: Path, filter: Filter) -> Tally:
     tally = Tally()
 
     def usable() -> Iterator[tuple[Preference, WorkerKind | None]]:
-        for record in matching_records(db, filter):
+        for record in matching_records(db, filter, tally.dropped):
             reason = why_not_hh(record.preference)
             if reason is not None:
                 tally.drop(reason)
@@ -81,7 +82,10 @@ def _export_parquet(db: Database, out: Path, filter: Filter) -> Tally:
     # pyarrow takes a third of a second to import, which a page that only offers the HH format need not wait for.
     from concordant.store.parquet import write_parquet
 
-    return write_parquet(out, matching_records(db, filter))
+    left_out: Counter[str] = Counter()
+    tally = write_parquet(out, matching_records(db, filter, left_out))
+    tally.dropped.update(left_out)
+    return tally
 
 
 def _suffix(format: Format) -> str:

@@ -6,7 +6,7 @@ by its last sign of life, so that a part of it can be paid all the same. Left ou
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -18,6 +18,7 @@ from concordant.errors import UserError
 from concordant.store.database import Database
 from concordant.store.day_tables import SittingRow
 from concordant.store.endings import close_open_talk
+from concordant.store.quality_tables import SecondOpinionRow
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, TalkRow, WorkerRow, new_id, utc_now
 
 
@@ -64,10 +65,11 @@ class Sitting:
         choices: comparisons answered in it.
         red_team: red-team conversations begun in it.
         began: when, UTC.
-        last: the last sign of life, UTC: a message, a choice, or the end of a conversation.
+        last: the last sign of life, UTC: a message, a choice, a second opinion, or the end of a conversation.
         ended: when, UTC; None: open.
         outcome: how it ended; None: open.
         messages: how often the worker wrote in it.
+        looks: comparisons of others that the worker was asked about.
     """
 
     id: str
@@ -84,6 +86,7 @@ class Sitting:
     ended: datetime | None
     outcome: Outcome | None
     messages: int = 0
+    looks: int = 0
 
     @property
     def code(self) -> str:
@@ -275,6 +278,7 @@ class _Counts:
     choices: int = 0
     red_team: int = 0
     last: datetime | None = None
+    looks: int = 0
 
 
 def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
@@ -312,10 +316,20 @@ def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
             *(func.max(per_talk.c[name]) for name in ("began", "said", "chosen", "ended")),
         ).group_by(per_talk.c.sitting)
     )
-    return {
+    found = {
         sitting: _Counts(done, left, int(said), int(choices), red, max(one for one in moments if one is not None))
         for sitting, done, left, said, choices, red, *moments in rows
     }
+    opinions = (
+        select(SecondOpinionRow.sitting_id, func.count(), func.max(SecondOpinionRow.created))
+        .join(SittingRow, SittingRow.id == SecondOpinionRow.sitting_id)
+        .where(which)
+        .group_by(SecondOpinionRow.sitting_id)
+    )
+    for sitting, looks, said in session.execute(opinions):
+        before = found.get(sitting, _Counts())
+        found[sitting] = replace(before, looks=looks, last=said if before.last is None else max(before.last, said))
+    return found
 
 
 def _sitting(session: Session, row: SittingRow) -> Sitting:
@@ -341,4 +355,5 @@ def _made(row: SittingRow, counts: _Counts) -> Sitting:
         last=counts.last or row.created,
         ended=row.ended,
         outcome=None if row.outcome is None else Outcome(row.outcome),
+        looks=counts.looks,
     )
