@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from concordant.comparison import Comparison, Objective, Preference, Tranche
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.store.hh_files import HHFile, read_hh, why_not_hh, write_hh_rows
+from concordant.store.hh_files import HHFile, hh_pieces, read_hh, why_not_hh
 from concordant.store.people import WorkerKind
 from hh_rows import write_hh
 
@@ -142,7 +142,7 @@ def test_the_better_reply_stands_first_whatever_its_side(tmp_path: Path) -> None
     one = Preference(
         Comparison(Conversation().human("hi"), "worse", "better"), "b", Objective.HELPFUL, models=("x", "y")
     )
-    write_hh_rows(tmp_path / "file.jsonl", [(one, WorkerKind.SCRIPTED)])
+    (tmp_path / "file.jsonl").write_bytes(b"".join(hh_pieces([(one, WorkerKind.SCRIPTED)], packed=False)))
     row = json.loads((tmp_path / "file.jsonl").read_text())
     assert row["chosen"].endswith("better") and row["rejected"].endswith("worse")
     assert row["models"] == ["y", "x"] and row["worker_kind"] == "scripted"

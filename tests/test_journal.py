@@ -14,7 +14,7 @@ import pytest
 from concordant.errors import UserError
 from concordant.store import journal as journal_module
 from concordant.store.database import Database
-from concordant.store.journal import Journal, finished_steps, last_iteration
+from concordant.store.journal import Journal, finished_steps, iterations, last_iteration
 from concordant.store.tables import Json, LeaseRow, StepRow, utc_now
 
 
@@ -187,3 +187,24 @@ def test_a_killed_iteration_goes_on_after_its_last_finished_step(
         assert journal.step("first", {"n": 1}, never) == {"from": "the killed process"}
         assert journal.step("second", {"n": 2}, gives({"from": "us"})) == {"from": "us"}
     assert list(finished_steps(database, 1)) == ["first", "second"]
+
+
+def test_iterations_as_they_stand(database: Database) -> None:
+    assert iterations(database) == []
+    with Journal(database, 1) as journal:
+        journal.step("collect", {"n": 2}, lambda: {"choices": 8})
+    with Journal(database, 2) as journal:
+        with pytest.raises(RuntimeError):
+            journal.step("collect", {"n": 3}, _fails)
+        second, first = iterations(database)
+        assert second.held_by.startswith("process ") and first.held_by == ""
+    second, first = iterations(database)
+    assert (second.number, second.held_by, first.number) == (2, "", 1)
+    (step,) = first.steps
+    assert (step.name, step.inputs, step.outputs, step.starts) == ("collect", {"n": 2}, {"choices": 8}, 1)
+    assert step.finished is not None and step.finished >= step.started
+    assert (second.steps[0].outputs, second.steps[0].finished) == (None, None)
+
+
+def _fails() -> dict[str, object]:
+    raise RuntimeError("killed")

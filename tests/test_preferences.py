@@ -52,6 +52,9 @@ FILTERS: list[tuple[dict[str, object], int]] = [
     ({"sources": "imported"}, 1),
     ({"sources": "imported", "objective": Objective.HELPFUL}, 0),
     ({"sources": "imported", "tranche": Tranche.ONLINE}, 0),
+    ({"worker_kind": WorkerKind.PERSON, "keep_weakest": True}, 2),
+    ({"worker_kind": WorkerKind.SCRIPTED}, 2),
+    ({"worker_kind": WorkerKind.SIMULATED}, 0),
 ]
 
 
@@ -121,4 +124,5 @@ def test_a_filter_is_json() -> None:
         "models": ["a", "b"],
         "keep_weakest": False,
         "sources": None,
+        "worker_kind": None,
     }

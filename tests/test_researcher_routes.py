@@ -1,11 +1,7 @@
 """The researcher's pages: closed to who is not signed in, complete for who is."""
 
-import csv
-import io
 import json
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,18 +9,19 @@ from fastapi.testclient import TestClient
 
 from concordant.collect.app import create_app
 from concordant.collect.heartbeat import GeneratorState
-from concordant.collect.researcher_routes import _line
 from concordant.collect.room import Room
 from concordant.comparison import Objective
 from concordant.store.database import Database
-from concordant.store.overview import recent_talks
-from concordant.store.people import WorkerKind, add_worker
-from concordant.store.sittings import Offer, Outcome, Sitting, end_sitting, last_sitting, open_sitting
-from concordant.store.wellbeing import feel
+from concordant.store.people import WorkerKind
+from desk_stories import flat, rows_of
 from stories import draw, person, play
-from visitors import Visitor, deploy_two, fresh_store, room_with, sign_in_staff, write_all
+from visitors import Visitor, deploy_two, fresh_store, room_with, sign_in_staff
 
-PAGES = ("/researcher", "/researcher/conversations", "/researcher/sittings", "/researcher/models", "/researcher/report")
+PAGES = (
+    "/researcher",
+    *(f"/researcher/{name}" for name in ("throughput", "conversations", "ratings", "sittings", "models", "iterations")),
+    *(f"/researcher/{name}" for name in ("data", "exports", "report", "audit")),
+)
 
 
 @pytest.fixture
@@ -55,6 +52,12 @@ def test_without_signing_in_nothing_is_shown(store: Database, room: Room) -> Non
             "/researcher?key=guess",
             "/researcher/conversations/x",
             "/researcher/sittings.csv",
+            "/researcher/conversations.csv",
+            "/researcher/audit.csv",
+            "/researcher/throughput?csv=workers",
+            "/researcher/exports/hh/any",
+            "/researcher/cards/hh",
+            "/researcher/runs/x",
             "/researcher/report/index.html",
         ):
             answer = visitor.client.get(address)
@@ -75,26 +78,14 @@ def test_the_overview_counts_and_labels_scripted_work(staff: TestClient, store: 
     play(store, person(store, "someone"), draw(base, policy), [1, 8])
     play(store, person(store, "a script", WorkerKind.SCRIPTED), draw(base), [2, 2, 2], Objective.HARMLESS, "board:1")
     room.heartbeat.beat(GeneratorState.IDLE)
-    html = " ".join(staff.get("/researcher").text.split())
+    html = flat(staff.get("/researcher").text)
     assert "<dt>Comparisons</dt><dd>5</dd>" in html and "<dt>Replies waiting</dt><dd>0</dd>" in html
-    assert '<td>helpful</td><td>online</td><td>store</td> <td>person</td><td class="n">2</td>' in html
-    assert '<td>red team</td><td>base</td><td>store</td> <td><span class="tag">scripted</span></td>' in html
+    assert "<dt>Choices today (UTC)</dt>" in html and '<td><span class="tag">scripted</span></td>' in html
     assert 'class="state idle">ready' in html and "label-of-policy" in html and "50 %" in html
-
-
-def test_a_conversation_shows_who_wrote_what(staff: TestClient, store: Database) -> None:
-    base, policy = deploy_two(store)
-    worker = person(store, "a script", WorkerKind.SCRIPTED)
-    play(store, worker, draw(base, policy, swap=True), [2], Objective.HARMLESS, "board:1")
-    (talk,) = recent_talks(store, 5)
-    listed = staff.get("/researcher/conversations").text
-    assert f"/researcher/conversations/{talk.id}" in listed and "board:1" in listed
-    html = " ".join(staff.get(f"/researcher/conversations/{talk.id}").text.split())
-    a = html.index('A <span class="model">label-of-policy')
-    b = html.index('B <span class="model">label-of-base')
-    assert a < html.index("taken as more harmful, strength 3 of 4") < b
-    assert '<span class="tag">scripted</span>' in html and "reply 1" in html
-    assert staff.get("/researcher/conversations/none").status_code == 404
+    assert [list(row.values()) for row in rows_of(staff.get("/researcher?csv=comparisons").text)] == [
+        ["harmless", "base", "store", "scripted", "3", "0"],
+        ["helpful", "online", "store", "person", "2", "0"],
+    ]
 
 
 def test_models_and_their_parents(staff: TestClient, store: Database) -> None:
@@ -133,40 +124,3 @@ def test_the_newest_ratings_are_shown_best_first(staff: TestClient, tmp_path: Pa
     assert ">52<" in html and "-8 to 111" in html and "set to 0" in html
     (tmp_path / "report/report.json").write_text(json.dumps({"title": "Iteration 1", "board": None}))
     assert "No ratings yet" in staff.get("/researcher").text
-
-
-def test_sittings_can_be_paid_from_a_file_and_feelings_are_told_by_the_group(
-    store: Database, room: Room, staff: TestClient
-) -> None:
-    deploy_two(store)
-    visitor = Visitor(store, room, "=cmd()")
-    last_week = datetime.now(UTC).date() - timedelta(weeks=1)
-    with visitor.client:
-        visitor.start()
-        visitor.say()
-        write_all(store, "one", "two")
-        visitor.choose(1)
-        visitor.send("/work/stop")
-    sitting = last_sitting(store, visitor.worker.id)
-    assert sitting is not None
-    feel(store, room.seed, sitting, 1, last_week)
-    (row,) = csv.DictReader(io.StringIO(staff.get("/researcher/sittings.csv").text))
-    assert (row["state"], row["done"], row["left"], row["choices"], row["tasks"]) == ("left", "0", "1", "1", "5")
-    assert row["worker"] == "'=cmd()", "a spreadsheet takes it for no formula"
-    html = staff.get("/researcher/sittings").text
-    assert "0 of 5" in html and "fewer than 5 people answered" in html
-    for number in range(4):
-        worker, _ = add_worker(store, f"w{number}", WorkerKind.PERSON)
-        other = end_sitting(store, open_sitting(store, worker.id, Offer(1)).id, Outcome.LEFT)
-        feel(store, room.seed, other, 4, last_week)
-    html = re.sub(r"\s+", " ", staff.get("/researcher/sittings").text)
-    cells = "".join(f'<td class="n">{n}</td>' for n in (1, 0, 0, 4, 0))
-    assert cells in html and "fewer than" not in html
-
-
-def test_a_sitting_without_a_sign_of_life_is_shown_as_abandoned() -> None:
-    began = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    sitting = Sitting("s", "w", None, Offer(5), False, 1, 0, 4, 0, began, began + timedelta(minutes=9), None, None)
-    assert _line("Ann", sitting, began + timedelta(hours=2))["state"] == "open"
-    late = _line("Ann", sitting, began + timedelta(hours=3))
-    assert (late["state"], late["minutes"], late["done"], late["choices"]) == ("abandoned", 9.0, 1, 4)

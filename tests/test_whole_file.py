@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from concordant.store.whole_file import gzip_text, plain_text, whole_file
+from concordant.store.whole_file import gzip_text, plain_text, text_pieces, whole_file
 
 
 def test_the_file_appears_at_the_end(tmp_path: Path) -> None:
@@ -41,3 +41,13 @@ def test_plain_lines_are_utf8(tmp_path: Path) -> None:
     with plain_text(tmp_path / "file") as file:
         file.write("ü\n")
     assert (tmp_path / "file").read_bytes() == b"\xc3\xbc\n"
+
+
+def test_pieces_are_the_lines_packed_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("concordant.store.whole_file._PIECE_BYTES", 4)
+    lines = ["one\n", "zwei ä\n", "3\n"]
+    assert list(text_pieces(lines, packed=False)) == [b"one\n", "zwei ä\n".encode(), b"3\n"]
+    packed = b"".join(text_pieces(lines, packed=True))
+    assert gzip.decompress(packed).decode() == "".join(lines)
+    assert packed == b"".join(text_pieces(iter(lines), packed=True)), "no time and no name stand in it"
+    assert b"".join(text_pieces([], packed=False)) == b""

@@ -13,17 +13,24 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from concordant.collect import (
+    audit_routes,
     between_routes,
     chat_routes,
+    conversation_routes,
     crew_routes,
     day_routes,
     deployment_routes,
+    export_routes,
+    lineage_routes,
     oidc_routes,
     panel,
+    rating_routes,
     researcher_routes,
     review_routes,
     settings_routes,
+    sitting_routes,
     staff_routes,
+    throughput_routes,
     worker_routes,
 )
 from concordant.collect.chat_form import Refused
@@ -47,17 +54,29 @@ from concordant.collect.staff_routes import sign_in_page
 from concordant.collect.throttle import Throttle, ThrottleLayer
 from concordant.collect.worker_routes import own_talk_of
 from concordant.errors import UserError
+from concordant.store.ledger import Ledger
 
 router = APIRouter()
 
 HEALTHY = "concordant\n"
 """What /healthz answers."""
 
+DESK = (
+    researcher_routes,
+    throughput_routes,
+    conversation_routes,
+    rating_routes,
+    sitting_routes,
+    lineage_routes,
+    export_routes,
+    audit_routes,
+)
+"""The researcher's pages."""
 
 ROOMS: tuple[Any, ...] = (
     *(panel, worker_routes, day_routes, between_routes),
     *(staff_routes, oidc_routes, settings_routes),
-    *(researcher_routes, review_routes, crew_routes, deployment_routes),
+    *(*DESK, review_routes, crew_routes, deployment_routes),
     chat_routes,
 )
 """Modules with routes: workers', accounts, staff's, programs'."""
@@ -67,6 +86,7 @@ def create_app(room: Room) -> FastAPI:
     """The application over a room."""
     app = FastAPI(title="Concordant", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.room = room
+    app.state.ledger = Ledger(room.db)
     app.state.watch = RepliesWatch(room.db, room.heartbeat)
     app.state.chat_watch = ChatWatch(room.db)
     app.state.throttle = Throttle(room.limits)

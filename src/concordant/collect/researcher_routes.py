@@ -1,106 +1,75 @@
-"""The researcher's pages: what was collected, by whom, from which models; sittings; reports (paper §2.2, §2.3).
+"""The desk's first page, its models and its report (paper §2.2, §2.3); the other pages have files of their own.
 
-Only for researchers who are signed in, because these pages name models. Left out: editing, deployments included:
-an iteration deploys what it trained.
+Only for researchers who are signed in, because these pages name models.
 """
 
-import csv
-import io
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
-from markupsafe import Markup
 
-from concordant.collect.reply_text import to_html
+from concordant.collect.ledger_here import LedgerHere
 from concordant.collect.room import ResearcherHere, Room, RoomHere
-from concordant.errors import UserError
-from concordant.store.overview import TurnRecord, recent_talks, talk_record
-from concordant.store.people import participants
-from concordant.store.preferences import counts, excluded_choices
+from concordant.collect.sheet import Column, Row, Sheet, desk, desk_page
+from concordant.store.imports import imported_files
+from concordant.store.ledger import Books, Count
+from concordant.store.overview import recent_talks
+from concordant.store.preferences import excluded_choices
 from concordant.store.registry import active_deployments, snapshots
 from concordant.store.reply_queue import queue_length
-from concordant.store.sittings import Sitting, sittings
-from concordant.store.wellbeing import weeks
 
 router = APIRouter(prefix="/researcher")
-MOST_TALKS = 200
 
 
 @router.get("")
-def overview(room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
+def overview(request: Request, room: RoomHere, staff: ResearcherHere, ledger: LedgerHere) -> Response:
     """The first page."""
-    return _page(
+    with ledger.open() as books:
+        rows, today = _counts(books), _today(books)
+    rows += [
+        {
+            "objective": one.objective,
+            "tranche": one.tranche,
+            "source": one.name,
+            "kind": "",
+            "n": one.taken,
+            "weakest": None,
+        }
+        for one in imported_files(room.db)
+    ]
+    return desk(
+        request,
         room,
         "overview",
-        counts=counts(room.db),
+        [Sheet("comparisons", "Comparisons", _COMPARISONS, rows)],
+        total=sum(row["n"] for row in rows),
+        today=today,
         left_out=excluded_choices(room.db),
         deployments=active_deployments(room.db),
         talks=recent_talks(room.db, 8),
         queue=queue_length(room.db),
         generator=room.heartbeat.read().value,
         board=_board(room.report),
+        has_report=_report_file(room, "index.html") is not None,
     )
-
-
-@router.get("/conversations")
-def conversations(room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
-    """The newest conversations."""
-    return _page(room, "conversations", talks=recent_talks(room.db, MOST_TALKS), most=MOST_TALKS)
-
-
-@router.get("/conversations/{talk_id}")
-def conversation(talk_id: str, room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
-    """One conversation, with both replies of each turn, who wrote them and what was chosen."""
-    try:
-        talk, turns = talk_record(room.db, talk_id)
-    except UserError:
-        raise HTTPException(404) from None
-    return _page(room, "conversation", talk=talk, turns=[_turn(turn) for turn in turns])
-
-
-@router.get("/sittings")
-def all_sittings(room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
-    """The newest sittings, and how people felt after red-team work, by the week and only for enough people."""
-    now = datetime.now(UTC)
-    return _page(
-        room,
-        "sittings",
-        sittings=[_line(name, sitting, now) for name, sitting in sittings(room.db, MOST_TALKS)],
-        most=MOST_TALKS,
-        weeks=weeks(room.db, room.care.smallest_group, now.date()),
-        group=room.care.smallest_group,
-    )
-
-
-@router.get("/sittings.csv")
-def sittings_file(room: RoomHere, staff: ResearcherHere) -> Response:
-    """Every sitting with what is needed to pay for the whole of it or for a part."""
-    now = datetime.now(UTC)
-    text, known = io.StringIO(), participants(room.db)
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for name, sitting in sittings(room.db):
-        row = {**_line(name, sitting, now), "participant": known.get(sitting.worker_id, "")}
-        writer.writerow({column: _cell(row[column]) for column in _COLUMNS})
-    disposition = {"Content-Disposition": 'attachment; filename="sittings.csv"'}
-    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=disposition)
 
 
 @router.get("/models")
-def models(room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
+def models(request: Request, room: RoomHere, staff: ResearcherHere) -> HTMLResponse:
     """Every snapshot, and which are deployed."""
-    return _page(room, "models", snapshots=snapshots(room.db), deployments=active_deployments(room.db))
+    known, deployed = snapshots(room.db), active_deployments(room.db)
+    return desk_page(request, room, "models", snapshots=known, deployments=deployed)
 
 
 @router.get("/report")
-def report(room: RoomHere, staff: ResearcherHere) -> Response:
+def report(request: Request, room: RoomHere, staff: ResearcherHere) -> Response:
     """The newest report, or how to make one."""
     if _report_file(room, "index.html") is None:
-        return _page(room, "no_report")
+        return desk_page(request, room, "no_report")
     return RedirectResponse("/researcher/report/index.html", 303)
 
 
@@ -113,47 +82,46 @@ def report_file(path: str, room: RoomHere, staff: ResearcherHere) -> Response:
     return FileResponse(file)
 
 
-_COLUMNS = (
-    *("sitting", "worker", "panel", "participant", "study", "session", "state", "tasks", "done", "left", "choices"),
-    *("red_team", "minutes", "began", "last", "ended", "code"),
+_COMPARISONS = (
+    Column("objective", "Work"),
+    Column("tranche", "Tranche"),
+    Column("source", "From"),
+    Column("kind", "Chosen by"),
+    Column("n", "n", "n", link=lambda row: _behind(row)),
+    Column("weakest", "Of these weakest", "n"),
 )
-ABANDONED_HOURS = 2
-"""An open sitting with no sign of life for so long is shown as abandoned; coming back, it goes on."""
 
 
-def _line(name: str, sitting: Sitting, now: datetime) -> dict[str, Any]:
-    handoff = sitting.handoff
-    state = "open" if sitting.outcome is None else sitting.outcome.value
-    if sitting.outcome is None and now - sitting.last > timedelta(hours=ABANDONED_HOURS):
-        state = "abandoned"
-    return {
-        "sitting": sitting.id,
-        "worker": name,
-        "panel": "" if handoff is None else handoff.panel,
-        "study": "" if handoff is None else handoff.study,
-        "session": "" if handoff is None else handoff.session,
-        "state": state,
-        "tasks": sitting.offer.tasks,
-        "done": sitting.done,
-        "left": sitting.left,
-        "choices": sitting.choices,
-        "red_team": sitting.red_team,
-        "minutes": round((sitting.last - sitting.began).total_seconds() / 60, 1),
-        "began": sitting.began.isoformat(timespec="seconds"),
-        "last": sitting.last.isoformat(timespec="seconds"),
-        "ended": "" if sitting.ended is None else sitting.ended.isoformat(timespec="seconds"),
-        "code": sitting.code,
-    }
+def _behind(row: Row) -> str:
+    """What a number is made of."""
+    if not row["kind"]:
+        return "/researcher/data"
+    return f"/researcher/conversations?{urlencode({'objective': row['objective'], 'kind': row['kind']})}"
 
 
-def _cell(value: object) -> object:
-    """A value as a spreadsheet may have it: a text that it would take for a formula gets a quote in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+def _counts(books: Books) -> list[dict[str, Any]]:
+    """Choices made here, by work, tranche and kind of worker."""
+    groups: dict[tuple[str, str, str], Count] = {}
+    for place, count in books.counts.items():
+        key = (place.objective, books.models.tranche(place.a, place.b).value, books.workers[place.worker][1])
+        groups.setdefault(key, Count()).add(count)
+    return [
+        {
+            "objective": key[0],
+            "tranche": key[1],
+            "source": "store",
+            "kind": key[2],
+            "n": count.choices,
+            "weakest": count.weakest,
+        }
+        for key, count in sorted(groups.items())
+    ]
 
 
-def _page(room: Room, name: str, **values: Any) -> HTMLResponse:
-    has_report = _report_file(room, "index.html") is not None
-    return room.page(f"{name}.html", here=name, has_report=has_report, **values)
+def _today(books: Books) -> int:
+    """Choices since midnight, UTC."""
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    return sum(count.choices for place, count in books.counts.items() if place.day == day)
 
 
 def _report_file(room: Room, path: str) -> Path | None:
@@ -172,23 +140,3 @@ def _board(report: Path | None) -> list[dict[str, Any]]:
         return []
     board = json.loads(file.read_text())["board"] or {"ratings": []}
     return sorted(board["ratings"], key=lambda rating: -float(rating["elo"]))
-
-
-def _turn(turn: TurnRecord) -> dict[str, Any]:
-    replies = [
-        {
-            "letter": side.upper(),
-            "model": reply.model,
-            "status": reply.status,
-            "html": Markup(to_html(reply.text)),
-            "clicked": turn.clicked == side,
-        }
-        for side, reply in (("a", turn.a), ("b", turn.b))
-    ]
-    return {
-        "message": turn.message,
-        "replies": replies,
-        "strength": turn.strength,
-        "rewritten": turn.rewritten,
-        "changed": turn.choices > 1,
-    }

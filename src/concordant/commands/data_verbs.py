@@ -59,6 +59,9 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", action="append", metavar="LABEL", help="only replies by these snapshots (repeatable)"
     )
+    parser.add_argument(
+        "--worker-kind", choices=("person", "scripted", "simulated"), help="only choices by such workers"
+    )
     parser.add_argument("--source", choices=("store", "imported"), help="only what was collected here, or imported")
     parser.add_argument(
         "--workers",
@@ -139,6 +142,7 @@ def _store(args: argparse.Namespace) -> "Iterator[Database]":
 
 def _filter(args: argparse.Namespace) -> "Filter":
     from concordant.comparison import Objective, Tranche
+    from concordant.store.people import WorkerKind
     from concordant.store.preferences import Filter
 
     return Filter(
@@ -149,6 +153,7 @@ def _filter(args: argparse.Namespace) -> "Filter":
         keep_weakest=getattr(args, "keep_weakest", True),
         sources=args.source,
         workers=args.workers,
+        worker_kind=None if args.worker_kind is None else WorkerKind(args.worker_kind),
     )
 
 

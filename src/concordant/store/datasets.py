@@ -12,7 +12,8 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,16 @@ class FrozenDataset:
         digest: sha256 over its rows, 64 hex digits: its id in lineage records.
         path: the file.
         counts: taken, dropped (by reason), by worker kind, by group; see ``Tally.to_json``.
+        filter: what was asked for; see ``Filter.to_json``.
+        created: when it was frozen, UTC; None: just now.
     """
 
     name: str
     digest: str
     path: Path
     counts: Json
+    filter: Json = field(default_factory=dict, compare=False)
+    created: datetime | None = field(default=None, compare=False)
 
 
 def freeze(db: Database, name: str, filter: Filter, folder: Path) -> FrozenDataset:
@@ -120,7 +125,9 @@ def datasets(db: Database) -> list[FrozenDataset]:
     """All frozen data sets, oldest first."""
     with db.read() as session:
         rows = session.scalars(select(DatasetRow).order_by(DatasetRow.created, DatasetRow.name))
-        return [FrozenDataset(row.name, row.digest, Path(row.path), row.counts) for row in rows]
+        return [
+            FrozenDataset(row.name, row.digest, Path(row.path), row.counts, row.filter, row.created) for row in rows
+        ]
 
 
 def _known(db: Database, name: str) -> DatasetRow | None:

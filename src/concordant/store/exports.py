@@ -3,21 +3,23 @@
 Parquet keeps everything. The HH format has no place for "about equal", so those are left out there, and counted.
 """
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from concordant.comparison import Preference
 from concordant.errors import UserError
 from concordant.runs import write_whole
 from concordant.store.data_card import data_card
 from concordant.store.database import Database
-from concordant.store.hh_files import why_not_hh, write_hh_rows
+from concordant.store.hh_files import hh_pieces, why_not_hh
 from concordant.store.people import WorkerKind
 from concordant.store.preferences import Filter, matching_records
+from concordant.store.records import Record
 from concordant.store.tally import Tally
+from concordant.store.whole_file import whole_file
 
 Format = Literal["hh", "parquet"]
 
@@ -51,41 +53,89 @@ def export(db: Database, out: Path, format: Format, filter: Filter) -> Export:
     """
     if out.is_dir():
         raise UserError(f"{out} is a folder; name a file, for example {out / f'preferences.{_suffix(format)}'}")
-    if next(matching_records(db, filter), None) is None:
-        raise UserError("no preference in the store matches; 'concordant data import' or 'simulate' brings some")
-    tally = _export_hh(db, out, filter) if format == "hh" else _export_parquet(db, out, filter)
+    going = outgoing(db, format, filter, packed=out.suffix == ".gz")
+    with whole_file(out) as temporary, temporary.open("wb") as file:
+        file.writelines(going.pieces)
     card = out.with_name(f"{out.name}.md")
-    write_whole(card, data_card(out.name, tally, *_about(format)))
-    return Export(out, card, tally)
+    write_whole(card, data_card(out.name, going.tally, *_about(format)))
+    return Export(out, card, going.tally)
 
 
-def _export_hh(db: Database, out: Path, filter: Filter) -> Tally:
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An export on its way out. ``tally`` is complete once all ``pieces`` of the file were taken."""
+
+    pieces: Iterator[bytes]
+    tally: Tally
+
+
+def outgoing(db: Database, format: Format, filter: Filter, packed: bool = True) -> Outgoing:
+    """The file piece by piece, all from one moment of the store; little memory, however many rows.
+
+    Both a gzip and a Parquet file end on what shows that they are whole, so one that was cut off is not taken for less
+    data than there was.
+
+    Args:
+        db: the store.
+        format: of the file.
+        filter: which preferences.
+        packed: HH: as gzip.
+
+    Raises:
+        UserError: nothing is left to write.
+    """
     tally = Tally()
-
-    def usable() -> Iterator[tuple[Preference, WorkerKind | None]]:
-        for record in matching_records(db, filter, tally.dropped):
-            reason = why_not_hh(record.preference)
-            if reason is not None:
-                tally.drop(reason)
-                continue
-            tally.take(record.preference, record.worker_kind)
-            yield record.preference, record.worker_kind
-        if not tally.taken:
-            reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(tally.dropped.items()))
-            raise UserError(f"nothing is left to write: {reasons}; export it as parquet instead")
-
-    write_hh_rows(out, usable())
-    return tally
-
-
-def _export_parquet(db: Database, out: Path, filter: Filter) -> Tally:
+    records = _begun(matching_records(db, filter, tally.dropped), _NOTHING)
+    if format == "hh":
+        rows = _begun(_usable(records, tally), _NOTHING_LEFT, tally)
+        return Outgoing(hh_pieces(rows, packed), tally)
     # pyarrow takes a third of a second to import, which a page that only offers the HH format need not wait for.
-    from concordant.store.parquet import write_parquet
+    from concordant.store.parquet import parquet_pieces
 
-    left_out: Counter[str] = Counter()
-    tally = write_parquet(out, matching_records(db, filter, left_out))
-    tally.dropped.update(left_out)
-    return tally
+    return Outgoing(parquet_pieces(records, tally), tally)
+
+
+def card_of(db: Database, name: str, format: Format, filter: Filter) -> str:
+    """The data card that an export of this name would have now; counts every row.
+
+    Raises:
+        UserError: nothing would be left to write.
+    """
+    tally = Tally()
+    records = _begun(matching_records(db, filter, tally.dropped), _NOTHING)
+    if format == "hh":
+        for _ in _begun(_usable(records, tally), _NOTHING_LEFT, tally):
+            pass
+    else:
+        for record in records:
+            tally.take(record.preference, record.worker_kind)
+    return data_card(name, tally, *_about(format))
+
+
+_NOTHING = "no preference in the store matches; 'concordant data import' or 'simulate' brings some"
+_NOTHING_LEFT = "nothing is left to write: {}; export it as parquet instead"
+
+
+_Item = TypeVar("_Item")
+
+
+def _begun(items: Iterator[_Item], trouble: str, tally: Tally | None = None) -> Iterator[_Item]:
+    """The same items, the first of which there is."""
+    for first in items:
+        return chain([first], items)
+    dropped = {} if tally is None else tally.dropped
+    raise UserError(trouble.format(", ".join(f"{number} {reason}" for reason, number in sorted(dropped.items()))))
+
+
+def _usable(records: Iterable[Record], tally: Tally) -> Iterator[tuple[Preference, WorkerKind | None]]:
+    """Those that an HH file has a place for; counts all."""
+    for record in records:
+        reason = why_not_hh(record.preference)
+        if reason is not None:
+            tally.drop(reason)
+            continue
+        tally.take(record.preference, record.worker_kind)
+        yield record.preference, record.worker_kind
 
 
 def _suffix(format: Format) -> str:

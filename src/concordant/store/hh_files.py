@@ -18,7 +18,7 @@ from concordant.comparison import Comparison, Objective, Preference, Tranche
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.store.people import WorkerKind
-from concordant.store.whole_file import gzip_text, plain_text, whole_file
+from concordant.store.whole_file import text_pieces
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _WANTED = 'give a .jsonl or .jsonl.gz file of {"chosen": …, "rejected": …} rows'
@@ -91,8 +91,8 @@ def why_not_hh(preference: Preference) -> str | None:
     return None
 
 
-def write_hh_rows(path: Path, rows: Iterable[tuple[Preference, WorkerKind | None]]) -> int:
-    """Write preferences, whole or not at all; compressed if the name ends in ``.gz``. Returns the number of rows.
+def hh_pieces(rows: Iterable[tuple[Preference, WorkerKind | None]], packed: bool) -> Iterator[bytes]:
+    """The bytes of such a file in pieces, as gzip if ``packed``.
 
     Beside ``chosen`` and ``rejected``, rows name objective, tranche, strength, source, models (of chosen, rejected),
     worker and the worker's kind; readers of the released format pass over these.
@@ -100,12 +100,7 @@ def write_hh_rows(path: Path, rows: Iterable[tuple[Preference, WorkerKind | None
     Raises:
         UserError: a preference cannot be written as transcripts (see ``why_not_hh``).
     """
-    number = 0
-    with whole_file(path) as temporary, (gzip_text if path.suffix == ".gz" else plain_text)(temporary) as file:
-        for preference, kind in rows:
-            file.write(json.dumps(_hh_row(preference, kind), ensure_ascii=False) + "\n")
-            number += 1
-    return number
+    return text_pieces((json.dumps(_hh_row(one, kind), ensure_ascii=False) + "\n" for one, kind in rows), packed)
 
 
 def read_lines(path: Path, wanted: str) -> Iterator[tuple[int, bytes]]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import insert, select
@@ -53,6 +54,41 @@ def import_files(db: Database, files: Iterable[Path], objective: Objective, tran
     """
     contents = [(path, read_hh(path, objective, tranche)) for path in files]
     return ImportReport(tuple(_import(db, path, content, objective, tranche) for path, content in contents))
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedFile:
+    """A file that the store holds. ``rows`` were read, ``taken`` of them kept."""
+
+    id: str
+    name: str
+    digest: str
+    objective: str
+    tranche: str
+    rows: int
+    taken: int
+    dropped: Json
+    created: datetime
+
+
+def imported_files(db: Database) -> list[ImportedFile]:
+    """All of them, newest first."""
+    with db.read() as session:
+        rows = session.scalars(select(ImportRow).order_by(ImportRow.created.desc(), ImportRow.id))
+        return [
+            ImportedFile(
+                row.id,
+                row.name,
+                row.digest,
+                row.objective,
+                row.tranche,
+                row.rows,
+                row.rows - sum(row.dropped.values()),
+                row.dropped,
+                row.created,
+            )
+            for row in rows
+        ]
 
 
 def _import(db: Database, path: Path, content: HHFile, objective: Objective, tranche: Tranche) -> FileReport:

@@ -11,7 +11,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -155,6 +156,40 @@ def finished_steps(db: Database, iteration: int) -> dict[str, Json]:
             .order_by(StepRow.finished, StepRow.started)
         )
         return {row.name: row.outputs or {} for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step as the journal has it. ``outputs`` None: not finished; ``starts``: how often it was begun."""
+
+    name: str
+    inputs: Json
+    outputs: Json | None
+    starts: int
+    started: datetime
+    finished: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IterationRecord:
+    """An iteration: its steps in the order in which they were begun, and who works on it now ("": nobody)."""
+
+    number: int
+    steps: tuple[StepRecord, ...]
+    held_by: str
+
+
+def iterations(db: Database) -> list[IterationRecord]:
+    """All iterations, newest first."""
+    with db.read() as session:
+        rows = list(session.scalars(select(StepRow).order_by(StepRow.iteration.desc(), StepRow.started, StepRow.name)))
+        leases = {row.iteration: row for row in session.scalars(select(LeaseRow))}
+    steps: dict[int, list[StepRecord]] = {}
+    for row in rows:
+        record = StepRecord(row.name, row.inputs, row.outputs, row.starts, row.started, row.finished)
+        steps.setdefault(row.iteration, []).append(record)
+    held = {number: f"process {lease.process} on {lease.host}" for number, lease in leases.items() if _alive(lease)}
+    return [IterationRecord(number, tuple(made), held.get(number, "")) for number, made in steps.items()]
 
 
 def last_iteration(db: Database) -> int:

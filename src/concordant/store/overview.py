@@ -3,11 +3,11 @@
 Reading only. Left out: preferences as training data (``preferences.py``).
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ScalarSelect, func, or_, select
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective, Side
@@ -25,8 +25,8 @@ from concordant.store.tables import (
     WorkerRow,
     utc_now,
 )
-from concordant.store.talks import PendingComparison, ReplyStatus, ReplyView
-from concordant.store.transcripts import clicked_side, exchanges, strength
+from concordant.store.talks import PendingComparison, ReplyStatus
+from concordant.store.transcripts import Exchange, clicked_side, exchanges, strength
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +55,33 @@ class TalkSummary:
     comment: str
     harm: int | None = None
     actionability: int | None = None
+    worker_id: str = ""
+    models: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """open; left: ended before it was whole; done."""
+        if self.ended is None:
+            return "open"
+        return "left" if self.choices < self.turns else "done"
 
 
 @dataclass(frozen=True, slots=True)
 class ShownReply:
-    """A reply with its writer's label. ``status`` as in ``ReplyView``."""
+    """A reply with its writer's label. ``status`` as in ``ReplyView``; ``row``: everything else of it."""
 
     model: str
     status: ReplyStatus
     text: str
+    row: ReplyRow | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
     """One turn of a talk: the message, both replies as shown, and what was clicked (None: nothing yet).
 
-    ``rewritten``: what the worker made of the clicked reply; ``choices``: how often they chose between them.
+    ``rewritten``: what the worker made of the clicked reply; ``choices``: how often they chose between them. ``rows``:
+    everything else that is recorded.
     """
 
     message: str
@@ -80,6 +91,7 @@ class TurnRecord:
     strength: int | None
     rewritten: str | None = None
     choices: int = 0
+    rows: Exchange | None = field(default=None, compare=False)
 
 
 def watched_pairs(db: Database, comparison_ids: Collection[str]) -> dict[str, WatchedPair]:
@@ -126,9 +138,9 @@ def ended_in_study(db: Database, study: str) -> int:
         return session.execute(statement).scalar_one()
 
 
-def recent_talks(db: Database, limit: int, talk_id: str | None = None) -> list[TalkSummary]:
-    """The newest talks first, or the one asked for."""
-    made = (
+def choices_made() -> ScalarSelect[int]:
+    """How many comparisons of a talk were answered; part of a statement over talks."""
+    return (
         select(func.count(ChoiceRow.comparison_id.distinct()))
         .join(ComparisonRow, ComparisonRow.id == ChoiceRow.comparison_id)
         .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
@@ -136,6 +148,10 @@ def recent_talks(db: Database, limit: int, talk_id: str | None = None) -> list[T
         .correlate(TalkRow)
         .scalar_subquery()
     )
+
+
+def summaries(session: Session, ids: Sequence[str]) -> list[TalkSummary]:
+    """One line about each of these talks, in this order; at most a few hundred at once."""
     opening = (
         select(MessageRow.text)
         .where(MessageRow.talk_id == TalkRow.id, MessageRow.turn == 1)
@@ -143,15 +159,29 @@ def recent_talks(db: Database, limit: int, talk_id: str | None = None) -> list[T
         .scalar_subquery()
     )
     statement = (
-        select(TalkRow, WorkerRow, made, opening)
+        select(TalkRow, WorkerRow, choices_made(), opening)
         .join(WorkerRow, WorkerRow.id == TalkRow.worker_id)
-        .order_by(TalkRow.created.desc(), TalkRow.id)
-        .limit(limit)
+        .where(TalkRow.id.in_(ids))
     )
-    if talk_id is not None:
-        statement = statement.where(TalkRow.id == talk_id)
+    wrote: dict[str, set[str]] = {}
+    for talk_id, label in session.execute(
+        select(MessageRow.talk_id, SnapshotRow.label)
+        .join(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
+        .join(ReplyRow, ReplyRow.comparison_id == ComparisonRow.id)
+        .join(SnapshotRow, SnapshotRow.id == ReplyRow.snapshot_id)
+        .where(MessageRow.talk_id.in_(ids))
+        .distinct()
+    ):
+        wrote.setdefault(talk_id, set()).add(label)
+    found = {row[0].id: _summary(*row, wrote.get(row[0].id, set())) for row in session.execute(statement)}
+    return [found[talk_id] for talk_id in ids if talk_id in found]
+
+
+def recent_talks(db: Database, limit: int) -> list[TalkSummary]:
+    """The newest talks first."""
+    newest = select(TalkRow.id).order_by(TalkRow.created.desc(), TalkRow.id).limit(limit)
     with db.read() as session:
-        return [_summary(*row) for row in session.execute(statement)]
+        return summaries(session, list(session.scalars(newest)))
 
 
 def talk_record(db: Database, talk_id: str) -> tuple[TalkSummary, list[TurnRecord]]:
@@ -160,21 +190,22 @@ def talk_record(db: Database, talk_id: str) -> tuple[TalkSummary, list[TurnRecor
     Raises:
         UserError: there is no such talk.
     """
-    found = recent_talks(db, 1, talk_id)
-    if not found:
-        raise UserError(f"there is no conversation {talk_id!r}")
     with db.read() as session:
+        found = summaries(session, [talk_id])
+        if not found:
+            raise UserError(f"there is no conversation {talk_id!r}")
         labels = dict(session.execute(select(SnapshotRow.id, SnapshotRow.label)).all())
         turns = []
         for turn in exchanges(session, [talk_id])[talk_id]:
             a, b = (
-                ShownReply(labels[reply.snapshot_id], ReplyStatus(reply.status), reply.text) for reply in turn.replies
+                ShownReply(labels[reply.snapshot_id], ReplyStatus(reply.status), reply.text, reply)
+                for reply in turn.replies
             )
             button = None if turn.choice is None else turn.choice.button
             clicked = (None, None) if button is None else (clicked_side(button), strength(button))
             rewritten = None if turn.edit is None else turn.edit.text
             made = 0 if turn.choice is None else turn.choice.number
-            turns.append(TurnRecord(turn.message.text, a, b, clicked[0], clicked[1], rewritten, made))
+            turns.append(TurnRecord(turn.message.text, a, b, clicked[0], clicked[1], rewritten, made, turn))
     return found[0], turns
 
 
@@ -188,7 +219,7 @@ def _places(session: Session) -> dict[str, int]:
     return {comparison_id: place for place, comparison_id in enumerate(dict.fromkeys(waiting))}
 
 
-def _summary(talk: TalkRow, worker: WorkerRow, choices: int, opening: str | None) -> TalkSummary:
+def _summary(talk: TalkRow, worker: WorkerRow, choices: int, opening: str | None, models: set[str]) -> TalkSummary:
     return TalkSummary(
         id=talk.id,
         worker=worker.name,
@@ -204,4 +235,6 @@ def _summary(talk: TalkRow, worker: WorkerRow, choices: int, opening: str | None
         comment=talk.comment or "",
         harm=talk.harm,
         actionability=talk.actionability,
+        worker_id=worker.id,
+        models=tuple(sorted(models)),
     )

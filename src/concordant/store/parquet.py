@@ -4,7 +4,8 @@
 ``datasets.load_dataset`` read as they are. Rows are streamed, so an export of any size needs little memory.
 """
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from concordant.store.tally import Tally
 from concordant.store.whole_file import whole_file
 
 Json = dict[str, Any]
-_ROWS_AT_ONCE = 1000
+_ROWS_AT_ONCE = 4000
 _ROLES = {Speaker.HUMAN: "user", Speaker.ASSISTANT: "assistant"}
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _INSTANT = pa.timestamp("us", tz="UTC")
@@ -73,14 +74,51 @@ COLUMNS: dict[str, tuple[Any, str]] = {
 
 def write_parquet(path: Path, records: Iterable[Record]) -> Tally:
     """Write all records, whole or not at all."""
+    tally = Tally()
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.writelines(parquet_pieces(records, tally))
+    return tally
+
+
+def parquet_pieces(records: Iterable[Record], tally: Tally) -> Iterator[bytes]:
+    """The bytes of the file, one piece a group of rows; counts them as they go.
+
+    The file's directory stands at its end, so one that was cut off cannot be opened.
+    """
     schema = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])
-    tally, stream = Tally(), iter(records)
-    with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    sink, stream = _Sink(), iter(records)
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         while rows := list(islice(stream, _ROWS_AT_ONCE)):
             for record in rows:
                 tally.take(record.preference, record.worker_kind)
             writer.write_table(pa.Table.from_pylist([_row(record) for record in rows], schema=schema))
-    return tally
+            yield sink.taken()
+    yield sink.taken()
+
+
+class _Sink(io.RawIOBase):
+    """A file that only passes on what is written into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, part: Any) -> int:
+        self._parts.append(bytes(part))
+        self._size += len(self._parts[-1])
+        return len(self._parts[-1])
+
+    def tell(self) -> int:
+        return self._size
+
+    def taken(self) -> bytes:
+        """What was written since the last call."""
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
 
 
 def _row(record: Record) -> Json:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from concordant.comparison import Objective, Preference, Tranche
 from concordant.store.database import Database
 from concordant.store.day_tables import EditRow
+from concordant.store.people import WorkerKind
 from concordant.store.records import (
     EDITS,
     STORE,
@@ -56,6 +57,7 @@ class Filter:
         sources: only what was collected here, or only what was imported.
         workers: without what excluded workers made (admitted), only what workers of the select list made (select; those
             who are excluded are left out here too, and so are imported rows, which name nobody), or everyone's (all).
+        worker_kind: only choices by people, by scripted workers, or by simulated ones.
     """
 
     objective: Objective | None = None
@@ -65,6 +67,7 @@ class Filter:
     keep_weakest: bool = False
     sources: Literal["store", "imported"] | None = None
     workers: Literal["admitted", "select", "all"] = "admitted"
+    worker_kind: WorkerKind | None = None
 
     def to_json(self) -> Json:
         """Its fields as JSON values."""
@@ -91,6 +94,8 @@ def matching_records(db: Database, filter: Filter, left_out: Counter[str] | None
         for record in _candidates(session, filter):
             preference = record.preference
             if filter.tranche is not None and preference.tranche is not filter.tranche:
+                continue
+            if filter.worker_kind is not None and record.worker_kind is not filter.worker_kind:
                 continue
             if filter.models is not None and not (preference.models and set(preference.models) <= set(filter.models)):
                 continue

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Comparison, Objective, Preference, Side, Tranche
 from concordant.conversation import Conversation, Speaker, Turn
 from concordant.store.people import WorkerKind
 from concordant.store.registry import SnapshotKind
-from concordant.store.tables import ImportedRow, ImportRow, ReplyRow, RunRow, SnapshotRow, TalkRow, WorkerRow
+from concordant.store.tables import ImportedRow, ImportRow, Instant, ReplyRow, RunRow, SnapshotRow, TalkRow, WorkerRow
 from concordant.store.transcripts import Exchange, clicked_side, exchanges, prompt_of, strength
 
 _TALKS_AT_ONCE = 200
@@ -138,29 +138,38 @@ def collected_records(
     session: Session, objective: Objective | None = None, study: str | None = None
 ) -> Iterator[Record]:
     """Records of the choices made here, by the talk's beginning and turn; choices that were superseded are left out."""
-    yield from records_of_talks(session, list(session.scalars(_talk_ids(objective, study))))
+    models, oldest = Models.read(session), _talk_ids(objective, study).limit(_TALKS_AT_ONCE)
+    place = tuple_(TalkRow.created, TalkRow.id)
+    found = list(session.execute(oldest))
+    while found:
+        yield from _records(session, [talk_id for talk_id, _ in found], models)
+        talk_id, created = found[-1]
+        found = list(session.execute(oldest.where(place > tuple_(literal(created, Instant()), literal(talk_id)))))
 
 
 def records_of_talks(session: Session, ids: Sequence[str]) -> Iterator[Record]:
     """Records of the choices and rewritten replies of these talks."""
     models = Models.read(session)
     for start in range(0, len(ids), _TALKS_AT_ONCE):
-        batch = ids[start : start + _TALKS_AT_ONCE]
-        turns_of = exchanges(session, batch)
-        rows = session.execute(
-            select(TalkRow, WorkerRow)
-            .join(WorkerRow, WorkerRow.id == TalkRow.worker_id)
-            .where(TalkRow.id.in_(batch))
-            .order_by(TalkRow.created, TalkRow.id)
-        )
-        for talk, worker in rows:
-            turns = turns_of[talk.id]
-            for index, turn in enumerate(turns):
-                if turn.choice is not None:
-                    yield _collected(talk, worker, turn, prompt_of(turns, index), models)
-                if turn.edit is not None:
-                    yield _edited(talk, worker, turn, prompt_of(turns, index), models)
-        session.expunge_all()
+        yield from _records(session, ids[start : start + _TALKS_AT_ONCE], models)
+
+
+def _records(session: Session, batch: Sequence[str], models: Models) -> Iterator[Record]:
+    turns_of = exchanges(session, batch)
+    rows = session.execute(
+        select(TalkRow, WorkerRow)
+        .join(WorkerRow, WorkerRow.id == TalkRow.worker_id)
+        .where(TalkRow.id.in_(batch))
+        .order_by(TalkRow.created, TalkRow.id)
+    )
+    for talk, worker in rows:
+        turns = turns_of[talk.id]
+        for index, turn in enumerate(turns):
+            if turn.choice is not None:
+                yield _collected(talk, worker, turn, prompt_of(turns, index), models)
+            if turn.edit is not None:
+                yield _edited(talk, worker, turn, prompt_of(turns, index), models)
+    session.expunge_all()
 
 
 def imported_records(
@@ -191,8 +200,8 @@ def turns_from_json(turns: list[list[str]]) -> Conversation:
     return Conversation(tuple(Turn(Speaker(speaker), text) for speaker, text in turns))
 
 
-def _talk_ids(objective: Objective | None, study: str | None) -> Select[str]:
-    statement = select(TalkRow.id).order_by(TalkRow.created, TalkRow.id)
+def _talk_ids(objective: Objective | None, study: str | None) -> Select[str, datetime]:
+    statement = select(TalkRow.id, TalkRow.created).order_by(TalkRow.created, TalkRow.id)
     if objective is not None:
         statement = statement.where(TalkRow.objective == objective.value)
     if study is not None:

@@ -5,12 +5,12 @@ worker has one open sitting. How it ended is recorded once and stays; one that n
 by its last sign of life, so that a part of it can be paid all the same. Left out: rates and sums.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
@@ -19,7 +19,9 @@ from concordant.store.database import Database
 from concordant.store.day_tables import SittingRow
 from concordant.store.endings import close_open_talk
 from concordant.store.quality_tables import SecondOpinionRow
-from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, TalkRow, WorkerRow, new_id, utc_now
+from concordant.store.tables import ChoiceRow, ComparisonRow, Instant, MessageRow, TalkRow, WorkerRow, new_id, utc_now
+
+_AT_ONCE = 500
 
 
 class Outcome(StrEnum):
@@ -228,6 +230,22 @@ def sittings(db: Database, limit: int | None = None) -> list[tuple[str, Sitting]
         found = list(rows)
         counted = _counts(session, SittingRow.id.in_([row.id for _, row in found])) if found else {}
         return [(name, _made(row, counted.get(row.id, _Counts()))) for name, row in found]
+
+
+def each_sitting(db: Database) -> Iterator[tuple[str, Sitting]]:
+    """``sittings`` of any number, one by one, all from one moment of the store."""
+    newest = select(WorkerRow.name, SittingRow).join(WorkerRow, WorkerRow.id == SittingRow.worker_id)
+    newest = newest.order_by(SittingRow.created.desc(), SittingRow.id.desc()).limit(_AT_ONCE)
+    place = tuple_(SittingRow.created, SittingRow.id)
+    with db.read() as session:
+        found = list(session.execute(newest))
+        while found:
+            counted = _counts(session, SittingRow.id.in_([row.id for _, row in found]))
+            yield from [(name, _made(row, counted.get(row.id, _Counts()))) for name, row in found]
+            last = found[-1][1]
+            here = tuple_(literal(last.created, Instant()), literal(last.id))
+            session.expunge_all()
+            found = list(session.execute(newest.where(place < here)))
 
 
 def complete_if_done(session: Session, sitting_id: str) -> None:

@@ -216,6 +216,8 @@ class ReplyRow(Base):
         CheckConstraint("status IN ('queued', 'writing', 'done', 'failed')", "status"),
         Index("ix_replies_status", "status", "created", "place", "id"),
         Index("ix_replies_snapshot_id", "snapshot_id", "created"),
+        # who wrote what, without reading the texts: all counts by model go through it
+        Index("ix_replies_comparison_id_place_snapshot_id", "comparison_id", "place", "snapshot_id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
@@ -245,6 +247,7 @@ class ChoiceRow(Base):
         UniqueConstraint("comparison_id", "number"),
         UniqueConstraint("comparison_id", "key"),
         CheckConstraint("button BETWEEN 1 AND 8", "button"),
+        Index("ix_choices_created", "created"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)

@@ -1,10 +1,12 @@
-"""Large files written whole or not at all: row by row into a temporary file, put on disk, then renamed."""
+"""Large files written whole or not at all: row by row into a temporary file, put on disk, then renamed; and the same
+bytes in pieces, for those who send them elsewhere."""
 
 import gzip
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -47,3 +49,26 @@ def plain_text(path: Path) -> Iterator[TextIO]:
     """A plain file for UTF-8 lines."""
     with path.open("w", encoding="utf-8", newline="\n") as text:
         yield text
+
+
+_PIECE_BYTES = 1 << 18
+_GZIP_WINDOW = 31  # zlib's number for the largest window inside a gzip head and tail
+
+
+def text_pieces(lines: Iterable[str], packed: bool) -> Iterator[bytes]:
+    """The bytes of a text file, plain or as gzip, in pieces of some 256 KiB.
+
+    A gzip file ends on its length and checksum, so one that was cut off is seen by whoever unpacks it.
+    """
+    packer = zlib.compressobj(wbits=_GZIP_WINDOW) if packed else None
+    waiting: list[bytes] = []
+    size = 0
+    for line in lines:
+        piece = line.encode()
+        piece = piece if packer is None else packer.compress(piece)
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _PIECE_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting) + (b"" if packer is None else packer.flush())
