@@ -133,7 +133,7 @@ def _write_rows(records: Iterable[Record], keep_weakest: bool, path: Path) -> tu
     with gzip_text(path) as file:
         for record in records:
             weak = "weakest strength" if record.preference.is_weakest and not keep_weakest else None
-            reason = weak or record.preference.flaw()
+            reason = "erased" if record.erased else weak or record.preference.flaw()
             if reason is not None:
                 tally.drop(reason)
                 continue

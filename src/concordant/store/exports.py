@@ -63,7 +63,7 @@ def _export_hh(db: Database, out: Path, filter: Filter) -> Tally:
 
     def usable() -> Iterator[tuple[Preference, WorkerKind | None]]:
         for record in matching_records(db, filter):
-            reason = why_not_hh(record.preference)
+            reason = "erased" if record.erased else why_not_hh(record.preference)
             if reason is not None:
                 tally.drop(reason)
                 continue

@@ -72,14 +72,17 @@ COLUMNS: dict[str, tuple[Any, str]] = {
 
 
 def write_parquet(path: Path, records: Iterable[Record]) -> Tally:
-    """Write all records, whole or not at all."""
+    """Write all records but the erased ones, which are counted; whole or not at all."""
     schema = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])
     tally, stream = Tally(), iter(records)
     with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         while rows := list(islice(stream, _ROWS_AT_ONCE)):
-            for record in rows:
+            kept = [record for record in rows if not record.erased]
+            for record in kept:
                 tally.take(record.preference, record.worker_kind)
-            writer.write_table(pa.Table.from_pylist([_row(record) for record in rows], schema=schema))
+            for _ in range(len(rows) - len(kept)):
+                tally.drop("erased")
+            writer.write_table(pa.Table.from_pylist([_row(record) for record in kept], schema=schema))
     return tally
 
 

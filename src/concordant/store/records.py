@@ -5,7 +5,7 @@ so the other side is the better one. Records come in a stable order: talks by th
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Select, select
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from concordant.comparison import Comparison, Objective, Preference, Side, Tranche
 from concordant.conversation import Conversation, Speaker, Turn
 from concordant.store.people import WorkerKind
+from concordant.store.people_tables import ErasureRow
 from concordant.store.registry import SnapshotKind
 from concordant.store.tables import ImportedRow, ImportRow, ReplyRow, RunRow, SnapshotRow, TalkRow, WorkerRow
 from concordant.store.transcripts import Exchange, clicked_side, exchanges, prompt_of, strength
@@ -92,12 +93,14 @@ class Record:
         preference: side ``a`` is the reply that was shown as A.
         worker_kind: None where an imported file does not say.
         collected: None for imported rows.
+        erased: the worker's text was erased. It counts, in numbers and in ratings of models, and teaches nothing.
     """
 
     id: str
     preference: Preference
     worker_kind: WorkerKind | None
     collected: Collected | None
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,7 @@ def collected_records(
 def records_of_talks(session: Session, ids: Sequence[str]) -> Iterator[Record]:
     """Records of the choices and rewritten replies of these talks."""
     models = Models.read(session)
+    erased = set(session.scalars(select(ErasureRow.worker_id)))
     for start in range(0, len(ids), _TALKS_AT_ONCE):
         batch = ids[start : start + _TALKS_AT_ONCE]
         turns_of = exchanges(session, batch)
@@ -151,10 +155,8 @@ def records_of_talks(session: Session, ids: Sequence[str]) -> Iterator[Record]:
         for talk, worker in rows:
             turns = turns_of[talk.id]
             for index, turn in enumerate(turns):
-                if turn.choice is not None:
-                    yield _collected(talk, worker, turn, prompt_of(turns, index), models)
-                if turn.edit is not None:
-                    yield _edited(talk, worker, turn, prompt_of(turns, index), models)
+                for record in _records(talk, worker, turn, prompt_of(turns, index), models):
+                    yield replace(record, erased=True) if worker.id in erased else record
         session.expunge_all()
 
 
@@ -193,6 +195,15 @@ def _talk_ids(objective: Objective | None, study: str | None) -> Select[str]:
     if study is not None:
         statement = statement.where(TalkRow.study == study)
     return statement
+
+
+def _records(
+    talk: TalkRow, worker: WorkerRow, turn: Exchange, prompt: Conversation, models: Models
+) -> Iterator[Record]:
+    if turn.choice is not None:
+        yield _collected(talk, worker, turn, prompt, models)
+    if turn.edit is not None:
+        yield _edited(talk, worker, turn, prompt, models)
 
 
 def _collected(talk: TalkRow, worker: WorkerRow, turn: Exchange, prompt: Conversation, models: Models) -> Record:
