@@ -11,7 +11,15 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
-from concordant.collect import day_routes, panel, researcher_routes, worker_routes
+from concordant.collect import (
+    day_routes,
+    letter_routes,
+    panel,
+    pay_routes,
+    researcher_routes,
+    worker_routes,
+    workforce_routes,
+)
 from concordant.collect.guard import Guard
 from concordant.collect.replies_watch import RepliesWatch, Telling, events
 from concordant.collect.room import NotAgreed, NotInvited, Room, RoomHere, WorkerHere, room_of, static_files
@@ -31,6 +39,8 @@ def create_app(room: Room) -> FastAPI:
     app.state.watch = RepliesWatch(room.db, room.heartbeat)
     app.add_middleware(Guard)
     for part in (router, panel.router, worker_routes.router, day_routes.router, researcher_routes.router):
+        app.include_router(part)
+    for part in (workforce_routes.router, pay_routes.router, letter_routes.router):
         app.include_router(part)
     app.add_exception_handler(NotInvited, _not_invited)
     app.add_exception_handler(NotAgreed, _not_agreed)

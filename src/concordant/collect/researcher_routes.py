@@ -15,6 +15,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
+from concordant.collect.csv_answer import cell
 from concordant.collect.reply_text import to_html
 from concordant.collect.room import (
     COOKIE_SECONDS,
@@ -98,7 +99,7 @@ def sittings_file(room: RoomHere, staff: ResearcherHere) -> Response:
     writer.writeheader()
     for name, sitting in sittings(room.db):
         row = {**_line(name, sitting, now), "participant": known.get(sitting.worker_id, "")}
-        writer.writerow({column: _cell(row[column]) for column in _COLUMNS})
+        writer.writerow({column: cell(row[column]) for column in _COLUMNS})
     disposition = {"Content-Disposition": 'attachment; filename="sittings.csv"'}
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=disposition)
 
@@ -157,11 +158,6 @@ def _line(name: str, sitting: Sitting, now: datetime) -> dict[str, Any]:
         "ended": "" if sitting.ended is None else sitting.ended.isoformat(timespec="seconds"),
         "code": sitting.code,
     }
-
-
-def _cell(value: object) -> object:
-    """A value as a spreadsheet may have it: a text that it would take for a formula gets a quote in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _page(room: Room, name: str, **values: Any) -> HTMLResponse:

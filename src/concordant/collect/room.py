@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from concordant.collect.heartbeat import Heartbeat
 from concordant.collect.messages import Messages, english
 from concordant.collect.static_files import StaticFiles
-from concordant.programme_config import CareConfig, CollectConfig, PanelConfig
+from concordant.programme_config import CareConfig, CollectConfig, PanelConfig, PayConfig
 from concordant.store.consents import ConsentText, has_agreed
 from concordant.store.database import Database
 from concordant.store.people import Worker, worker_by_token
@@ -74,11 +74,13 @@ class Room:
         config: tasks, turns, shares.
         care: limits on red-team work, and what is offered to those who do it.
         panel: where workers may come from.
+        pay: what work earns.
         say: the words of the workers' pages.
         consent: what people agree to before anything else.
         seed: of every draw; secret, or a worker could work out which model wrote which side.
         secret: of the hashes in people's answers without names; on no page and in no link, so that staff lack it.
         heartbeat: where the generator says that it is alive.
+        runs: folder of the programme's runs, for what their data came to; None: as the store knows them.
         report: folder of the newest report, for researchers; None: there is none.
         banner: one line over every page, such as that replies are scripted; "": none.
         stopping: True once the process ends, so that streams end with it.
@@ -88,11 +90,13 @@ class Room:
     config: CollectConfig
     care: CareConfig = field(default_factory=lambda: CareConfig())
     panel: PanelConfig = field(default_factory=lambda: PanelConfig())
+    pay: PayConfig = field(default_factory=lambda: PayConfig())
     say: Messages = field(default_factory=english)
     consent: ConsentText = field(default_factory=built_in_consent)
     seed: str = "0"
     secret: str = "0"
     heartbeat: Heartbeat = field(default_factory=lambda: Heartbeat(None))
+    runs: Path | None = None
     report: Path | None = None
     banner: str = ""
     stopping: Callable[[], bool] = lambda: False

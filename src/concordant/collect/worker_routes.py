@@ -86,7 +86,7 @@ def work(room: RoomHere, worker: GuestHere, done: str = "", again: str = "", edi
         return talk_page(room, talk, Shown(again=bool(again), edit=bool(edit), note=note))
     if sitting is not None and is_over and (sitting.handoff is not None or sitting.outcome is not Outcome.DECLINED):
         return done_page(room, worker, sitting)
-    return start_page(room, None if is_over else sitting, next_task(room, worker, sitting), done)
+    return start_page(room, worker, None if is_over else sitting, next_task(room, worker, sitting), done)
 
 
 @router.post("/work/start")

@@ -107,11 +107,13 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
         config.collect,
         care=config.care,
         panel=config.panel,
+        pay=config.pay,
         say=messages(programme.path / config.collect.words if config.collect.words else None),
         consent=consent_text(programme.path / config.collect.consent if config.collect.consent else None),
         seed=f"{config.seed}:{links(db, programme.path, '').researcher}",
         secret=own_secret(programme.path),
         heartbeat=Heartbeat(None if args.only else programme.path / HEARTBEAT),
+        runs=programme.runs,
         report=programme.path / "report",
         banner="" if args.scripted_replies is None else BANNER,
     )

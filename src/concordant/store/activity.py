@@ -10,9 +10,9 @@ sittings (of scripted workers) counts by conversation. The sums are made in the 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, func, literal, null, select, union_all
+from sqlalchemy import BigInteger, Select, and_, case, func, select, union_all
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -77,18 +77,18 @@ def _moments(worker_id: str | None) -> Any:
     """(stretch, at) of every sign of life."""
     stretch = func.coalesce(TalkRow.sitting_id, TalkRow.id)
 
-    def of_talks(moment: ColumnElement[Any]) -> Select[Any]:
+    def of_talks(moment: InstrumentedAttribute[Any]) -> Select[str, int]:
         found = select(stretch.label("stretch"), _WholeSeconds(moment).label("at")).select_from(TalkRow)
         return found if worker_id is None else found.where(TalkRow.worker_id == worker_id)
 
-    def of_turns(moment: ColumnElement[Any]) -> Select[Any]:
+    def of_turns(moment: InstrumentedAttribute[Any]) -> Select[str, int]:
         return (
             of_talks(moment)
             .join(MessageRow, MessageRow.talk_id == TalkRow.id)
             .join(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
         )
 
-    arrived = select(SittingRow.id, _WholeSeconds(SittingRow.created))
+    arrived = select(SittingRow.id.label("stretch"), _WholeSeconds(SittingRow.created).label("at"))
     if worker_id is not None:
         arrived = arrived.where(SittingRow.worker_id == worker_id)
     first = and_(ChoiceRow.comparison_id == ComparisonRow.id, ChoiceRow.number == 1)
@@ -106,7 +106,7 @@ def _moments(worker_id: str | None) -> Any:
     )
 
 
-def _message_seconds(worker_id: str | None) -> Select[Any]:
+def _message_seconds(worker_id: str | None) -> Select[str, int]:
     earlier = aliased(MessageRow)
     before = (
         select(func.max(ChoiceRow.created))
@@ -123,7 +123,7 @@ def _message_seconds(worker_id: str | None) -> Select[Any]:
     return found if worker_id is None else found.where(TalkRow.worker_id == worker_id)
 
 
-def _choice_seconds(worker_id: str | None) -> Select[Any]:
+def _choice_seconds(worker_id: str | None) -> Select[str, int]:
     ready = (
         select(func.max(ReplyRow.done))
         .where(ReplyRow.comparison_id == ComparisonRow.id)
@@ -141,7 +141,7 @@ def _choice_seconds(worker_id: str | None) -> Select[Any]:
     return found if worker_id is None else found.where(TalkRow.worker_id == worker_id)
 
 
-def _medians(of: Select[Any]) -> Select[Any]:
+def _medians(of: Select[str, int]) -> Any:
     """(worker, median, n): the middle value, or the mean of the two in the middle."""
     rows = of.subquery()
     place = func.row_number().over(partition_by=rows.c.worker, order_by=rows.c.seconds)

@@ -3,8 +3,8 @@
 Erased, that is overwritten by a fixed marker: their messages to models, rewritten replies, comments, their side and the
 staff's of their message thread, their name, and the ids by which a panel knows them and their sessions. Unless asked
 otherwise, the models' replies to them too, because a reply may repeat what it answers; its token count stays. Kept:
-choices, strengths, times, sides, ratings, ids, agreements, sittings, payments. So every count and every rating of models
-is the same before and after. Their links end. Answers on how they feel bear no name, so nobody can find theirs.
+choices, strengths, times, sides, ratings, ids, agreements, sittings, payments. So every count and every rating of
+models is the same before and after. Their links end. Answers on how they feel bear no name, so nobody can find theirs.
 
 The database itself allows it, for workers with a row in ``erasures`` and for these columns only (migration 0007). Left
 out: what has left the store (exports, reports, copies, logs), and what staff wrote in bonuses' reasons, payments'
@@ -127,7 +127,7 @@ def written_by(db: Database, worker_id: str) -> Written:
         )
 
         def count(*found: object) -> int:
-            return len(session.execute(*found).all())  # type: ignore[call-overload, no-any-return]
+            return len(session.execute(*found).all())  # type: ignore[call-overload]
 
         return Written(
             worker.name,

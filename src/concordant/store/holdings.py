@@ -80,7 +80,9 @@ def holdings(db: Database, worker_id: str, runs_folder: Path | None = None) -> H
         runs_folder: of the programme, for runs that the store was not told of; None: look at the store's only.
     """
     held = [one for one in map(lambda found: _held(found, worker_id), datasets(db)) if one is not None]
-    lineage = {run.name: (run.kind, run.path, run.parents) for run in runs(db)}
+    lineage: dict[str, tuple[str, str, Mapping[str, Any]]] = {
+        run.name: (run.kind, run.path, run.parents) for run in runs(db)
+    }
     for name, kind, path, parents in _in_folder(runs_folder):
         lineage.setdefault(name, (kind, path, parents))
     taught = _descendants({one.name for one in held}, {name: found[2] for name, found in lineage.items()})

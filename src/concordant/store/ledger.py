@@ -1,8 +1,8 @@
 """Who earned what, what was paid, and what is owed: sittings and bonuses on one side, recorded payments on the other.
 
-A sitting counts once it is over, or has shown no sign of life for ``SILENT_HOURS``; a payment ends such a one first. What
-a paid sitting earned is what was paid for it, whatever the rates become; the database takes no sitting and no bonus
-into two payments. Only people are paid. Left out: sending money anywhere.
+A sitting counts once it is over, or has shown no sign of life for ``SILENT_HOURS``; a payment ends such a one first.
+What a paid sitting earned is what was paid for it, whatever the rates become; the database takes no sitting and no
+bonus into two payments. Only people are paid. Left out: sending money anywhere.
 """
 
 from collections.abc import Collection, Sequence
@@ -169,7 +169,7 @@ def payments(db: Database, worker_id: str | None = None) -> list[Payment]:
         select(PaymentRow, WorkerRow.name, func.count(PaymentLineRow.id))
         .join(WorkerRow, WorkerRow.id == PaymentRow.worker_id)
         .join(PaymentLineRow, PaymentLineRow.payment_id == PaymentRow.id)
-        .group_by(PaymentRow, WorkerRow.name)
+        .group_by(PaymentRow.id, WorkerRow.name)
         .order_by(PaymentRow.created.desc(), PaymentRow.id)
     )
     if worker_id is not None:
@@ -327,6 +327,7 @@ def _tasks(session: Session, worker_id: str | None) -> dict[str, list[Task]]:
         statement = statement.where(TalkRow.worker_id == worker_id)
     found: dict[str, list[Task]] = {}
     for sitting_id, objective, turns, choices in session.execute(statement):
+        assert sitting_id is not None
         found.setdefault(sitting_id, []).append(Task(objective == Objective.HARMLESS, choices, turns))
     return found
 

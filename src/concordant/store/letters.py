@@ -1,4 +1,4 @@
-"""The thread of messages between the staff and each worker (the paper had a chat channel with its select workers, §2.1).
+"""The thread of messages between the staff and each worker (the paper had a chat channel for it, §2.1).
 
 A message ("letter", because ``messages`` are what workers write to models) is read when the other side has opened the
 thread after it came; any member of staff stands for the staff. Left out: e-mail, files, threads among workers.

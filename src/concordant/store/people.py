@@ -17,7 +17,6 @@ from concordant.store.day_tables import ParticipantRow, WorkerTokenRow
 from concordant.store.people_tables import ErasureRow
 from concordant.store.tables import StaffTokenRow, WorkerRow
 
-
 LONGEST_NAME = 100
 
 

@@ -6,7 +6,6 @@ wrote; they come in as ``marks``.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
@@ -24,6 +23,32 @@ OWN_LINK = "own link"
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker did.
+
+    Attributes:
+        first: beginning of their first conversation, UTC; None: none yet.
+        last: beginning of their newest one.
+        tasks: whole conversations.
+        red_team: conversations for red-team work, of ``begun`` ones.
+        begun: conversations.
+        choices: comparisons answered.
+    """
+
+    first: datetime | None = None
+    last: datetime | None = None
+    tasks: int = 0
+    red_team: int = 0
+    begun: int = 0
+    choices: int = 0
+
+    @property
+    def red_share(self) -> float | None:
+        """Share of the conversations that were red-team work."""
+        return self.red_team / self.begun if self.begun else None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerLine:
     """One worker.
 
@@ -34,12 +59,7 @@ class WorkerLine:
         source: the panel they come from, or "own link".
         participant: the id by which the panel knows them, or "".
         since: when they were made, UTC.
-        first: beginning of their first conversation, UTC; None: none yet.
-        last: beginning of their newest one.
-        tasks: whole conversations.
-        red_team: conversations for red-team work, of ``begun`` ones.
-        begun: conversations.
-        choices: comparisons answered.
+        work: what they did.
         seconds: active time.
         pace: how long they take.
         may_edit: may rewrite replies.
@@ -52,21 +72,11 @@ class WorkerLine:
     source: str
     participant: str
     since: datetime
-    first: datetime | None
-    last: datetime | None
-    tasks: int
-    red_team: int
-    begun: int
-    choices: int
+    work: Work
     seconds: int
     pace: Pace
     may_edit: bool
     erased: bool
-
-    @property
-    def red_share(self) -> float | None:
-        """Share of their conversations that were red-team work."""
-        return self.red_team / self.begun if self.begun else None
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -98,13 +108,17 @@ def workforce(db: Database, idle_seconds: int, worker_id: str | None = None) -> 
             statement = statement.where(WorkerRow.id == worker_id)
         return [
             WorkerLine(
-                *(row.id, row.name, WorkerKind(row.kind), OWN_LINK if panel is None else panel.panel),
-                *("" if panel is None else panel.participant, row.created),
-                *done.get(row.id, (None, None, 0, 0, 0, 0)),
-                seconds=seconds.get(row.id, 0),
-                pace=pace.get(row.id, Pace()),
-                may_edit=row.may_edit,
-                erased=erased is not None,
+                row.id,
+                row.name,
+                WorkerKind(row.kind),
+                OWN_LINK if panel is None else panel.panel,
+                "" if panel is None else panel.participant,
+                row.created,
+                done.get(row.id, Work()),
+                seconds.get(row.id, 0),
+                pace.get(row.id, Pace()),
+                row.may_edit,
+                erased is not None,
             )
             for row, panel, erased in session.execute(statement)
         ]
@@ -141,8 +155,8 @@ def talks_of(db: Database, worker_id: str, limit: int) -> list[str]:
         return list(session.scalars(statement))
 
 
-def _work(session: Session, worker_id: str | None) -> dict[str, tuple[Any, ...]]:
-    """Worker id → (first, last, whole conversations, red-team ones, all begun, choices)."""
+def _work(session: Session, worker_id: str | None) -> dict[str, Work]:
+    """Worker id → what they did."""
     made = func.count(ChoiceRow.comparison_id.distinct())
     per_talk = (
         select(TalkRow.worker_id, TalkRow.objective, TalkRow.turns, TalkRow.created, TalkRow.ended, made.label("made"))
@@ -166,7 +180,7 @@ def _work(session: Session, worker_id: str | None) -> dict[str, tuple[Any, ...]]
             func.sum(talks.c.made),
         ).group_by(talks.c.worker_id)
     )
-    return {worker: (first, last, *map(int, numbers)) for worker, first, last, *numbers in rows}
+    return {worker: Work(first, last, *map(int, numbers)) for worker, first, last, *numbers in rows}
 
 
 def _seconds(session: Session, idle_seconds: int, worker_id: str | None) -> dict[str, int]:
