@@ -17,8 +17,8 @@ from concordant.store.datasets import freeze, load_dataset
 from concordant.store.edits import edit
 from concordant.store.erasure import MARKER, Written, erase, erasure_of, written_by
 from concordant.store.exports import export
-from concordant.store.ledger import accounts
 from concordant.store.letters import thread, write_letter
+from concordant.store.pay_book import accounts
 from concordant.store.pay_rules import Terms
 from concordant.store.people import Worker, end_links, participant, permit_edits, worker_by_token
 from concordant.store.preferences import Filter, counts, preferences
@@ -137,7 +137,7 @@ def test_replies_can_be_kept_and_erased_later(database: Database) -> None:
 def test_what_is_being_written_ends_first_and_what_comes_late_is_not_taken(database: Database) -> None:
     ann, _ = participant(database, "prolific", "p")
     ask(database, ann, draw(base_model(database)), text=SECRET)
-    (job, _) = claim(database, "writer", 2, 60)
+    (job, _) = claim(database, "writer", 2, 60.0)
     erase(database, ann.id, "boss")
     assert talks.current_talk(database, ann.id) is None
     finish(database, "writer", {job.reply_id: Reply(f"of {SECRET}", True, 3)})

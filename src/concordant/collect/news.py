@@ -7,8 +7,8 @@ from markupsafe import Markup
 from concordant.collect.reply_text import to_html
 from concordant.collect.room import Room
 from concordant.store.announcements import shown_to
-from concordant.store.ledger import accounts
 from concordant.store.letters import unread_by_worker
+from concordant.store.pay_book import accounts
 from concordant.store.pay_rules import Terms, money
 from concordant.store.people import Worker
 

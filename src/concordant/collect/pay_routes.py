@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from concordant.collect.csv_answer import csv_answer
 from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.errors import UserError
-from concordant.store.ledger import Order, accounts, add_bonus, by_study, payments, record_payment
+from concordant.store.pay_book import Order, accounts, add_bonus, by_study, payments, record_payment
 from concordant.store.pay_rules import Terms, amount_text, hourly, parse_amount, short_of_floor
 
 router = APIRouter(prefix="/researcher")

@@ -20,9 +20,9 @@ from concordant.errors import UserError
 from concordant.store.audit import acts
 from concordant.store.erasure import erase, erasure_of, written_by
 from concordant.store.holdings import holdings
-from concordant.store.ledger import Account, accounts, payments
 from concordant.store.letters import thread
 from concordant.store.overview import recent_talks
+from concordant.store.pay_book import Account, accounts, payments
 from concordant.store.pay_rules import Terms, amount_text
 from concordant.store.people import WorkerKind, end_links, invite, permit_edits
 from concordant.store.workforce import WorkerLine, agreements, talks_of, worker_line, workforce

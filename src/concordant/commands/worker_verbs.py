@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from concordant.programme import Programme
     from concordant.store.database import Database
     from concordant.store.holdings import Holdings
-    from concordant.store.ledger import Account
+    from concordant.store.pay_book import Account
     from concordant.store.pay_rules import Terms
 
 
@@ -94,7 +94,7 @@ def link_(args: argparse.Namespace) -> Outcome:
 def pay_(args: argparse.Namespace) -> Outcome:
     from concordant.runs import write_whole
     from concordant.store.audit import COMMAND_LINE
-    from concordant.store.ledger import Order, accounts, record_payment
+    from concordant.store.pay_book import Order, accounts, record_payment
     from concordant.store.pay_rules import Terms, amount_text
 
     if (args.record is None) != (args.key is None):

@@ -186,9 +186,9 @@ def _work(session: Session, worker_id: str | None) -> dict[str, Work]:
 def _seconds(session: Session, idle_seconds: int, worker_id: str | None) -> dict[str, int]:
     """Worker id → active seconds, of all sittings and of conversations outside them."""
     by_stretch = active_seconds(session, idle_seconds, worker_id)
-    owners = dict(session.execute(select(SittingRow.id, SittingRow.worker_id)).tuples().all())
+    owners = dict(session.execute(select(SittingRow.id, SittingRow.worker_id)).all())
     outside = select(TalkRow.id, TalkRow.worker_id).where(TalkRow.sitting_id.is_(None))
-    owners |= dict(session.execute(outside).tuples().all())
+    owners |= dict(session.execute(outside).all())
     found: dict[str, int] = {}
     for stretch, seconds in by_stretch.items():
         found[owners[stretch]] = found.get(owners[stretch], 0) + seconds

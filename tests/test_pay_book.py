@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from concordant.errors import UserError
 from concordant.store.audit import acts
 from concordant.store.database import Database
-from concordant.store.ledger import Order, accounts, add_bonus, by_study, payments, record_payment
+from concordant.store.pay_book import Order, accounts, add_bonus, by_study, payments, record_payment
 from concordant.store.pay_rules import Terms
 from concordant.store.people import WorkerKind, participant
 from concordant.store.sittings import Outcome, last_sitting
