@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from shutil import copy
+from typing import Any
 
 import pytest
 from sqlalchemy import inspect, text
@@ -9,6 +10,7 @@ from sqlalchemy.exc import DatabaseError
 
 from concordant.comparison import Objective
 from concordant.errors import UserError
+from concordant.evaluate.elo import board, games_from_preferences
 from concordant.sampler import Reply
 from concordant.store import talks
 from concordant.store.audit import acts
@@ -76,13 +78,14 @@ def test_the_text_goes_and_everything_counted_stays(database: Database) -> None:
     assert written_by(database, ann.id) == Written(
         f"prolific {SECRET}-ann", messages=2, replies=4, edits=1, comments=1, letters=2
     )
-    games, numbers = list_games(database), counts(database)
+    games, numbers, before = list_games(database), counts(database), ratings(database)
     pay = accounts(database, Terms("EUR", "task", 100))
     records = numbers_of(database)
     done = erase(database, ann.id, "boss")
     assert done.replies and done.cleaned is not None
     assert SECRET not in everything(database)
     assert list_games(database) == games and len(games) == 5
+    assert ratings(database) == before and {one["games"] for one in before["ratings"]} == {5}
     assert counts(database) == numbers and sum(row["n"] for row in numbers) == 6
     assert numbers_of(database) == records
     assert [one.owed for one in accounts(database, Terms("EUR", "task", 100))] == [one.owed for one in pay]
@@ -90,6 +93,12 @@ def test_the_text_goes_and_everything_counted_stays(database: Database) -> None:
     assert "question 1" in everything(database), "Bob's text stands"
     assert written_by(database, ann.id).messages == 0
     assert [act.act for act in acts(database, 1)] == ["text erased"]
+
+
+def ratings(db: Database) -> dict[str, Any]:
+    """The board of models, as the report has it."""
+    judged = [one for _, one in preferences(db, Filter(keep_weakest=True))]
+    return board(games_from_preferences(judged), "base").json()
 
 
 def list_games(db: Database) -> list[object]:
@@ -171,9 +180,12 @@ def test_the_files_bytes_hold_none_of_it(sqlite_template: Path, tmp_path: Path) 
     assert found() == 0
 
 
-def test_a_reader_in_the_way_is_said_and_it_goes_on_later(sqlite_template: Path, tmp_path: Path) -> None:
+def test_a_reader_in_the_way_is_said_and_it_goes_on_later(
+    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy(sqlite_template, tmp_path / "store.sqlite")
     url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+    monkeypatch.setattr("concordant.store.database._BUSY_MILLISECONDS", 200)
     db, other = Database.open(url), Database.open(url)
     ann = life(db, "ann")
     with other.read() as session:

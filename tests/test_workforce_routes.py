@@ -144,6 +144,7 @@ def test_erasing_takes_two_steps(staff: TestClient, store: Database, tmp_path: P
     freeze(store, "spring", Filter(), tmp_path / "sets")
     where = f"/researcher/workers/{ann.id}/erase"
     page = staff.get(where).text
+    assert "1.00 EUR is owed to them. Pay it first" in page
     assert "1 messages to models" in page and "1 comments" in page and "2 replies by models" in page
     assert "<td>spring</td>" in page and "data freeze" in page
     refused = send(staff, where, where)
@@ -154,6 +155,7 @@ def test_erasing_takes_two_steps(staff: TestClient, store: Database, tmp_path: P
     for address in ("/researcher/workers", f"/researcher/workers/{ann.id}", "/researcher/conversations", where):
         assert "p-ann" not in staff.get(address).text and "xylophone" not in staff.get(address).text
     assert "text erased" in staff.get("/researcher/workers").text
+    assert staff.get("/researcher/pay-panel.csv").text == "", "the panel knows nobody of that id"
     again = staff.post(where, data={"sure": "1"})
     assert again.status_code == 200
     answer = staff.post(f"/researcher/workers/{ann.id}/link")

@@ -23,7 +23,7 @@ from concordant.store.holdings import holdings
 from concordant.store.letters import thread
 from concordant.store.overview import recent_talks
 from concordant.store.pay_book import Account, accounts, payments
-from concordant.store.pay_rules import Terms, amount_text
+from concordant.store.pay_rules import Terms, amount_text, money
 from concordant.store.people import WorkerKind, end_links, invite, permit_edits
 from concordant.store.workforce import WorkerLine, agreements, talks_of, worker_line, workforce
 
@@ -103,7 +103,8 @@ def workers_file(room: RoomHere, staff: ResearcherHere, wanted: WantedHere) -> R
         *("red_team", "active_seconds", "message_seconds", "messages", "choice_seconds", "first_choices", "marks"),
         *("currency", "earned", "paid", "owed"),
     )
-    return csv_answer("workers.csv", head, [_cells(row, terms) for row in _rows(room, wanted)])
+    rows = _rows(room, wanted, workforce(room.db, terms.idle_seconds))
+    return csv_answer("workers.csv", head, [_cells(row, terms) for row in rows])
 
 
 @router.get("/workers/{worker_id}")
@@ -149,7 +150,9 @@ def erase_text(
 
 
 def _workers_page(room: Room, wanted: Wanted, problem: str = "") -> HTMLResponse:
-    rows, terms = _rows(room, wanted), Terms.of(room.pay)
+    terms = Terms.of(room.pay)
+    lines = workforce(room.db, terms.idle_seconds)
+    rows = _rows(room, wanted, lines)
     heads = [
         {
             "name": name,
@@ -171,7 +174,7 @@ def _workers_page(room: Room, wanted: Wanted, problem: str = "") -> HTMLResponse
         heads=heads,
         wanted=wanted,
         kinds=[kind.value for kind in WorkerKind],
-        sources=sorted({line.source for line in workforce(room.db, terms.idle_seconds)}),
+        sources=sorted({line.source for line in lines}),
         terms=terms,
         money=lambda units: amount_text(units, terms.currency),
         file=f"/researcher/workers.csv?{urlencode(wanted.model_dump())}",
@@ -180,12 +183,12 @@ def _workers_page(room: Room, wanted: Wanted, problem: str = "") -> HTMLResponse
     )
 
 
-def _rows(room: Room, wanted: Wanted) -> list[Row]:
+def _rows(room: Room, wanted: Wanted, lines: Sequence[WorkerLine]) -> list[Row]:
     terms = Terms.of(room.pay)
     paid = {account.worker_id: account for account in accounts(room.db, terms)} if terms.is_set else {}
     rows = [
         Row(line, paid.get(line.id))
-        for line in workforce(room.db, terms.idle_seconds)
+        for line in lines
         if (not wanted.kind or line.kind.value == wanted.kind)
         and (not wanted.source or line.source == wanted.source)
         and wanted.q.casefold() in f"{line.name} {line.id} {line.participant}".casefold()
@@ -251,7 +254,8 @@ def _worker_page(room: Room, worker_id: str, problem: str = "") -> HTMLResponse:
 
 
 def _erase_page(room: Room, worker_id: str, problem: str = "") -> HTMLResponse:
-    line = _line(room, worker_id)
+    line, terms = _line(room, worker_id), Terms.of(room.pay)
+    owed = sum(account.owed for account in accounts(room.db, terms, worker_id))
     return room.page(
         "erase.html",
         422 if problem else 200,
@@ -260,6 +264,7 @@ def _erase_page(room: Room, worker_id: str, problem: str = "") -> HTMLResponse:
         written=written_by(room.db, worker_id),
         erasure=erasure_of(room.db, worker_id),
         held=holdings(room.db, worker_id, room.runs),
+        owed=money(owed, terms.currency) if owed else "",
         problem=problem,
     )
 

@@ -100,8 +100,10 @@ class Database:
             connection: Any = pooled.connection.driver_connection  # below the transactions of this class
             if self.dialect == "postgresql":
                 connection.autocommit = True
-                connection.execute("VACUUM")
-                connection.autocommit = False
+                try:
+                    connection.execute("VACUUM")
+                finally:
+                    connection.autocommit = False
                 return True
             try:
                 connection.execute("PRAGMA query_only = 0")

@@ -15,7 +15,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from concordant.errors import UserError
@@ -23,12 +23,9 @@ from concordant.store.audit import note
 from concordant.store.database import Database
 from concordant.store.day_tables import EditRow, ParticipantRow, SittingRow, WorkerTokenRow
 from concordant.store.endings import close_talk
-from concordant.store.people_tables import ErasureRow, LetterRow
+from concordant.store.people_tables import MARKER, ErasureRow, LetterRow
 from concordant.store.sittings import Outcome, end_sitting
 from concordant.store.tables import ComparisonRow, MessageRow, ReplyRow, TalkRow, WorkerRow, new_id, utc_now
-
-MARKER = "[erased]"
-"""What stands in the place of a text. Migration 0007 has it too: the database takes no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +85,8 @@ def erase(db: Database, worker_id: str, staff_id: str, replies: bool = True) -> 
             session.add(row)
             session.flush()
             note(session, staff_id, "text erased", worker_id, replies=replies)
+        elif replies and not row.replies:
+            note(session, staff_id, "replies erased too", worker_id)
         _end_everything(session, worker)
         _overwrite(session, worker, replies or row.replies)
     if db.forget_freed():
@@ -185,7 +184,7 @@ def _overwrite(session: Session, worker: WorkerRow, replies: bool) -> None:
     gone = f"{MARKER} {worker.id}"
     session.execute(
         update(ParticipantRow)
-        .where(ParticipantRow.worker_id == worker.id, or_(ParticipantRow.participant != gone))
+        .where(ParticipantRow.worker_id == worker.id, ParticipantRow.participant != gone)
         .values(participant=gone)
         .execution_options(synchronize_session=False)
     )

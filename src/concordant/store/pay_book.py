@@ -21,7 +21,7 @@ from concordant.store.database import Database
 from concordant.store.day_tables import ParticipantRow, SittingRow
 from concordant.store.pay_rules import Task, Terms, earned, hourly, short_of_floor
 from concordant.store.people import WorkerKind
-from concordant.store.people_tables import BonusRow, PaymentLineRow, PaymentRow
+from concordant.store.people_tables import MARKER, BonusRow, PaymentLineRow, PaymentRow
 from concordant.store.sittings import Outcome, end_sitting
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, TalkRow, WorkerRow, new_id, utc_now
 
@@ -263,7 +263,7 @@ def _accounts(session: Session, terms: Terms, worker_id: str | None) -> list[Acc
             worker.id,
             worker.name,
             "" if known is None else known.panel,
-            "" if known is None else known.participant,
+            "" if known is None or known.participant.startswith(MARKER) else known.participant,
             tuple(sorted(items.get(worker.id, []), key=lambda item: (item.began, item.id))),
         )
         for worker, known in session.execute(statement)

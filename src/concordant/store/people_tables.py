@@ -11,6 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from concordant.store.tables import Base, Words, new_id, utc_now
 
+MARKER = "[erased]"
+"""What stands in the place of an erased text. Migration 0007 has it too: the database takes no other."""
+
 
 class BonusRow(Base):
     """Something earned beside the rates: a top-up, or the price of a failure of ours. Append-only."""

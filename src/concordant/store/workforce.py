@@ -16,7 +16,7 @@ from concordant.store.activity import Pace, active_seconds, paces
 from concordant.store.database import Database
 from concordant.store.day_tables import ConsentRow, ParticipantRow, SittingRow
 from concordant.store.people import WorkerKind
-from concordant.store.people_tables import ErasureRow
+from concordant.store.people_tables import MARKER, ErasureRow
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, TalkRow, WorkerRow
 
 OWN_LINK = "own link"
@@ -112,7 +112,7 @@ def workforce(db: Database, idle_seconds: int, worker_id: str | None = None) -> 
                 row.name,
                 WorkerKind(row.kind),
                 OWN_LINK if panel is None else panel.panel,
-                "" if panel is None else panel.participant,
+                "" if panel is None or panel.participant.startswith(MARKER) else panel.participant,
                 row.created,
                 done.get(row.id, Work()),
                 seconds.get(row.id, 0),
