@@ -7,7 +7,7 @@ from concordant.cli import main
 from concordant.programme import Programme
 from concordant.store.audit import acts
 from concordant.store.database import Database
-from concordant.store.datasets import freeze
+from concordant.store.datasets import freeze, load_dataset
 from concordant.store.erasure import erasure_of
 from concordant.store.people import WorkerKind, add_worker, participant, worker_by_token
 from concordant.store.preferences import Filter
@@ -85,15 +85,22 @@ def test_erasing_is_shown_before_it_is_done(tmp_path: Path, capsys: pytest.Captu
     ann, _ = participant(database, "prolific", "p-ann")
     turn = Turn(60, 120, 170, "xylophone")
     sit(database, ann, base_model(database), Day([Played(0, [turn], 180)]))
+    sit(database, add_worker(database, "Bob", WorkerKind.PERSON)[0], base_model(database), Day([whole(0)]))
     freeze(database, "spring", Filter(), programme.datasets)
     assert main(["worker", "erase", ann.id, "--dir", folder]) == 0
     said = capsys.readouterr().out
-    assert "would be erased: 1 messages" in said and "held by data set spring: 1 of 1" in said
+    assert "would be erased: 1 messages" in said and "held by data set spring: 1 of 2" in said
     assert erasure_of(database, ann.id) is None
-    assert main(["worker", "erase", ann.id, "--yes", "--dir", folder, "--json"]) == 0
+    assert main(["worker", "erase", ann.id, "--freeze-again", "--dir", folder]) == 2
+    assert "goes with --yes" in capsys.readouterr().err
+    assert main(["worker", "erase", ann.id, "--yes", "--freeze-again", "--dir", folder, "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
     assert done["erased"]["clean"] and done["text"]["messages"] == 1 and "prolific" not in str(done["text"])
     assert [one["name"] for one in done["held"]["datasets"]] == ["spring"]
+    (anew,) = done["frozen"]
+    assert anew["name"] == f"spring-without-{ann.id[:8]}"
+    assert [one.worker for one in load_dataset(Path(anew["path"]))] != [ann.id]
+    assert len(load_dataset(Path(anew["path"]))) == 1
     assert erasure_of(database, ann.id) is not None
     database.close()
     assert b"xylophone" not in (programme.path / "store.sqlite").read_bytes()

@@ -146,7 +146,7 @@ def test_erasing_takes_two_steps(staff: TestClient, store: Database, tmp_path: P
     page = staff.get(where).text
     assert "1.00 EUR is owed to them. Pay it first" in page
     assert "1 messages to models" in page and "1 comments" in page and "2 replies by models" in page
-    assert "<td>spring</td>" in page and "data freeze" in page
+    assert "<td>spring</td>" in page and "--freeze-again" in page
     refused = send(staff, where, where)
     assert refused.status_code == 422 and "cannot be brought back" in refused.text
     assert erasure_of(store, ann.id) is None

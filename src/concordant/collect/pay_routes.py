@@ -95,7 +95,9 @@ def panel_file(room: RoomHere, staff: ResearcherHere, key: str = "") -> Response
     found = [account for account in accounts(room.db, terms) if account.participant]
     units = {account.worker_id: account.owed for account in found}
     if key:
-        units = {one.worker_id: one.amount for one in payments(room.db) if one.key == key}
+        units = {
+            one.worker_id: one.amount for one in payments(room.db) if (one.key, one.currency) == (key, terms.currency)
+        }
         if not units:
             raise HTTPException(404)
     rows = [

@@ -15,6 +15,7 @@ from concordant.errors import UserError
 if TYPE_CHECKING:
     from concordant.programme import Programme
     from concordant.store.database import Database
+    from concordant.store.datasets import FrozenDataset
     from concordant.store.holdings import Holdings
     from concordant.store.pay_book import Account
     from concordant.store.pay_rules import Terms
@@ -45,6 +46,11 @@ def add(verbs: Verbs) -> None:
     erase.add_argument("worker", metavar="ID", help="as 'concordant worker list' shows it")
     erase.add_argument("--yes", action="store_true", help="do it; without, only what would be erased is shown")
     erase.add_argument("--keep-replies", action="store_true", help="keep the models' replies to them")
+    erase.add_argument(
+        "--freeze-again",
+        action="store_true",
+        help="with --yes: freeze each data set that holds it anew, with its filter, as NAME-without-ID",
+    )
     runs = ((listing, list_), (permit, permit_), (link, link_), (pay, pay_), (erase, erase_))
     for parser, run in runs:
         add_programme(parser)
@@ -134,12 +140,15 @@ def erase_(args: argparse.Namespace) -> Outcome:
     from concordant.store.erasure import erase, erasure_of, written_by
     from concordant.store.holdings import holdings
 
+    if args.freeze_again and not args.yes:
+        raise UserError("--freeze-again goes with --yes: only what was erased is left out")
     with _opened(args) as (programme, database):
         before = written_by(database, args.worker)
         if args.yes:
             erase(database, args.worker, COMMAND_LINE, replies=not args.keep_replies)
         done = erasure_of(database, args.worker)
         held = holdings(database, args.worker, programme.runs)
+        again = _freeze_again(programme, database, args.worker, held) if args.freeze_again else []
     counted = (
         f"{before.messages} messages, {before.edits} rewritten replies, {before.comments} comments, "
         f"{before.letters} messages with the staff, {0 if args.keep_replies else before.replies} replies by models"
@@ -148,10 +157,27 @@ def erase_(args: argparse.Namespace) -> Outcome:
     if args.yes and done is not None and done.cleaned is None:
         lines.append("the store's file is not clean of the old bytes yet: others had it open; run this again")
     lines += _held_lines(held)
+    lines += [f"frozen anew as {one.name}, sha256 {one.digest[:12]}…" for one in again]
     erased = None if done is None else {"at": done.at.isoformat(), "replies": done.replies, "clean": bool(done.cleaned)}
     # The name goes with the rest, so it is not told here.
     text = {name: number for name, number in asdict(before).items() if name != "name"}
-    return Outcome("\n".join(lines), {"worker": args.worker, "text": text, "erased": erased, "held": held.to_json()})
+    anew = [{"name": one.name, "digest": one.digest, "path": str(one.path)} for one in again]
+    found = {"worker": args.worker, "text": text, "erased": erased, "held": held.to_json(), "frozen": anew}
+    return Outcome("\n".join(lines), found)
+
+
+def _freeze_again(
+    programme: "Programme", database: "Database", worker_id: str, held: "Holdings"
+) -> "list[FrozenDataset]":
+    """The data sets anew, without what is erased; what was frozen so before is left as it is."""
+    from concordant.store.datasets import freeze_again
+
+    mark = f"-without-{worker_id[:8]}"
+    return [
+        freeze_again(database, one.name, f"{one.name}{mark}", programme.datasets)
+        for one in held.datasets
+        if not one.name.endswith(mark)
+    ]
 
 
 def _held_lines(held: "Holdings") -> list[str]:
@@ -166,7 +192,7 @@ def _held_lines(held: "Holdings") -> list[str]:
         for one in held.snapshots
     ]
     if held.datasets:
-        lines.append("'concordant data freeze NEW-NAME' leaves what is erased out; files above stay until you decide")
+        lines.append("--yes --freeze-again makes these data sets anew without it; the old files stay until you decide")
     return lines
 
 

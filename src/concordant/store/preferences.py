@@ -58,6 +58,17 @@ class Filter:
     keep_weakest: bool = False
     sources: Literal["store", "imported"] | None = None
 
+    @classmethod
+    def from_json(cls, values: Json) -> "Filter":
+        """The inverse of ``to_json``."""
+        objective, tranche, models = values["objective"], values["tranche"], values["models"]
+        made = {
+            "objective": None if objective is None else Objective(objective),
+            "tranche": None if tranche is None else Tranche(tranche),
+            "models": None if models is None else tuple(models),
+        }
+        return cls(**{**values, **made})
+
     def to_json(self) -> Json:
         """Its fields as JSON values."""
         return asdict(self) | {"models": None if self.models is None else list(self.models)}
