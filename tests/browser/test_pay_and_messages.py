@@ -77,10 +77,10 @@ def test_a_message_read_and_answered_and_work_paid_and_text_erased(
     fine(desk)
 
     page.goto(f"{served.url}/work")
-    expect(page.get_by_role("complementary", name="From the researchers")).to_contain_text("No work on Monday.")
+    expect(page.get_by_role("region", name="From the researchers")).to_contain_text("No work on Monday.")
     fine(page)
     page.get_by_role("button", name="put it aside").click()
-    expect(page.get_by_role("complementary", name="From the researchers")).to_have_count(0)
+    expect(page.get_by_role("region", name="From the researchers")).to_have_count(0)
     expect(page.get_by_text("1.00 EUR earned, of which 0.00 EUR has been paid")).to_be_visible()
     page.get_by_role("link", name="1 new message from the researchers").click()
     expect(page.locator("strong")).to_have_text("the work")
