@@ -6,6 +6,7 @@
 import argparse
 import sys
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -60,6 +61,8 @@ def _section(field: FieldInfo) -> type[Section] | None:
 def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return repr(list(value))
+    if isinstance(value, Decimal):
+        return str(value)
     return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
 
 

@@ -3,6 +3,7 @@
 Defaults that the paper does not state are listed in ``docs/paper-map.md``.
 """
 
+from decimal import Decimal
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -226,6 +227,50 @@ class ReviewConfig(Section):
     )
 
 
+_DECIMALS = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"), 0),
+    **dict.fromkeys(("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+
+
+def decimals(currency: str) -> int:
+    """Digits after the point of an amount in a currency (ISO 4217)."""
+    return _DECIMALS.get(currency, 2)
+
+
+class PayConfig(Section):
+    """What work earns. Amounts are decimals and exact; the rule of active time is in ``store/activity.py``."""
+
+    currency: str = Field("USD", pattern="^[A-Z]{3}$", description="ISO 4217 code, three capital letters.")
+    mode: Literal["task", "hour"] = Field("task", description="Pay by whole conversation, or by active hour.")
+    amount: Decimal = Field(Decimal(0), ge=0, description="Of a whole task, or of an hour; 0: pay is not kept here.")
+    red_team_extra: Decimal = Field(Decimal(0), ge=0, description="On top for a whole red-team task.")
+    part: Decimal = Field(
+        Decimal(1),
+        ge=0,
+        le=1,
+        description="Share of its pay that an unfinished task earns, times its choices made over those wanted.",
+    )
+    broken: Literal["whole", "part"] = Field(
+        "whole", description="What a task earns that a failure of ours broke off: all of it, or part as any other."
+    )
+    floor: Decimal = Field(
+        Decimal(0), ge=0, description="Lowest acceptable pay of an active hour; who is below is shown. 0: none."
+    )
+    idle_minutes: int = Field(
+        10, ge=1, le=60, description="Longest gap between two signs of life that counts as active time."
+    )
+
+    @model_validator(mode="after")
+    def _amounts_are_whole_units(self) -> "PayConfig":
+        for name in ("amount", "red_team_extra", "floor"):
+            value: Decimal = getattr(self, name)
+            if value >= 10**9 or value != round(value, decimals(self.currency)):
+                raise ValueError(f"{name} has more digits than {self.currency} has: {value}")
+        return self
+
+
 class IterateConfig(Section):
     """``iterate``: one turn of the online loop (paper §4.5)."""
 
@@ -265,6 +310,7 @@ class ProgrammeConfig(Section):
     review: ReviewConfig = Field(
         default_factory=lambda: ReviewConfig(), description="Reading what workers write, and second opinions."
     )
+    pay: PayConfig = Field(default_factory=lambda: PayConfig(), description="What people earn.")
     pm: PreferenceModelConfig = Field(
         default_factory=lambda: PreferenceModelConfig(), description="Preference-model training."
     )

@@ -21,9 +21,11 @@ from concordant.collect import (
     day_routes,
     deployment_routes,
     export_routes,
+    letter_routes,
     lineage_routes,
     oidc_routes,
     panel,
+    pay_routes,
     rating_routes,
     researcher_routes,
     review_routes,
@@ -32,6 +34,7 @@ from concordant.collect import (
     staff_routes,
     throughput_routes,
     worker_routes,
+    workforce_routes,
 )
 from concordant.collect.chat_form import Refused
 from concordant.collect.chat_routes import v1_error
@@ -76,7 +79,7 @@ DESK = (
 ROOMS: tuple[Any, ...] = (
     *(panel, worker_routes, day_routes, between_routes),
     *(staff_routes, oidc_routes, settings_routes),
-    *(*DESK, review_routes, crew_routes, deployment_routes),
+    *(*DESK, review_routes, crew_routes, deployment_routes, workforce_routes, pay_routes, letter_routes),
     chat_routes,
 )
 """Modules with routes: workers', accounts, staff's, programs'."""

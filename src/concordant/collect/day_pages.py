@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from concordant.collect.care import Held, NextTask
 from concordant.collect.heartbeat import GeneratorState
+from concordant.collect.news import news
 from concordant.collect.panel import way_back
 from concordant.collect.reply_text import to_html
 from concordant.collect.room import Room
@@ -36,7 +37,9 @@ def consent_page(room: Room, status: int = 200, problem: str = "", kept: str = "
     )
 
 
-def start_page(room: Room, sitting: Sitting | None, task: NextTask, done: str, status: int = 200) -> HTMLResponse:
+def start_page(
+    room: Room, worker: Worker, sitting: Sitting | None, task: NextTask, done: str, status: int = 200
+) -> HTMLResponse:
     """What comes next. ``done``: "left", CHANGED, or the objective just finished, for a word of thanks."""
     say = room.say
     thanks = {
@@ -60,6 +63,7 @@ def start_page(room: Room, sitting: Sitting | None, task: NextTask, done: str, s
         deployed=any(one.answers(objective) for one in active_deployments(room.db) for objective in Objective),
         starting=room.heartbeat.read() is GeneratorState.STARTING,
         thanks=thanks.get(done, ""),
+        news=news(room, worker),
     )
 
 
@@ -90,6 +94,7 @@ def done_page(room: Room, worker: Worker, sitting: Sitting) -> HTMLResponse:
         panel=None if sitting.handoff is None else sitting.handoff.panel,
         answered=asked and has_answered(room.db, room.secret, sitting.id),
         asked=asked,
+        news=news(room, worker),
         support=support(room) if sitting.red_team else [],
     )
 

@@ -25,6 +25,7 @@ from concordant.programme_config import (
     CollectConfig,
     LimitsConfig,
     PanelConfig,
+    PayConfig,
     ReviewConfig,
     StaffConfig,
 )
@@ -92,11 +93,13 @@ class Room:
         staff: how long staff stay signed in, and single sign-on.
         limits: how often what may be asked for.
         api: bounds of ``/v1``.
+        pay: what work earns.
         say: the words of the workers' pages.
         consent: what people agree to before anything else.
         seed: of every draw; secret, or a worker could work out which model wrote which side.
         secret: of the hashes in people's answers without names; on no page and in no link, so that staff lack it.
         heartbeat: where the generator says that it is alive.
+        runs: folder of the programme's runs, for what their data came to; None: as the store knows them.
         report: folder of the newest report, for researchers; None: there is none.
         review: which conversations staff read, and which comparisons get a second opinion.
         banner: one line over every page, such as that replies are scripted; "": none.
@@ -110,11 +113,13 @@ class Room:
     staff: StaffConfig = field(default_factory=lambda: StaffConfig())
     limits: LimitsConfig = field(default_factory=lambda: LimitsConfig())
     api: ApiConfig = field(default_factory=lambda: ApiConfig())
+    pay: PayConfig = field(default_factory=lambda: PayConfig())
     say: Messages = field(default_factory=english)
     consent: ConsentText = field(default_factory=built_in_consent)
     seed: str = "0"
     secret: str = "0"
     heartbeat: Heartbeat = field(default_factory=lambda: Heartbeat(None))
+    runs: Path | None = None
     report: Path | None = None
     review: ReviewConfig = field(default_factory=lambda: ReviewConfig())
     banner: str = ""

@@ -109,7 +109,7 @@ def work(room: RoomHere, worker: GuestHere, done: str = "", again: str = "", edi
     if sitting is not None and is_over and (sitting.handoff is not None or sitting.outcome is not Outcome.DECLINED):
         return done_page(room, worker, sitting)
     now = None if is_over else sitting
-    return between(room, worker, now) or start_page(room, now, next_task(room, worker, sitting), done)
+    return between(room, worker, now) or start_page(room, worker, now, next_task(room, worker, sitting), done)
 
 
 @router.post("/work/start")
@@ -119,7 +119,7 @@ def start(room: RoomHere, worker: WorkerHere, shown: Field = "") -> Response:
         return _onwards()
     if not begin(room, worker, Objective.HARMLESS if shown == Objective.HARMLESS else Objective.HELPFUL):
         sitting = last_sitting(room.db, worker.id)
-        return start_page(room, sitting, next_task(room, worker, sitting), CHANGED, 409)
+        return start_page(room, worker, sitting, next_task(room, worker, sitting), CHANGED, 409)
     return _onwards()
 
 

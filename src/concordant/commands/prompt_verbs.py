@@ -124,7 +124,7 @@ def _comparisons(args: argparse.Namespace) -> "tuple[list[Preference], Counter[s
     wanted = Filter(objective=Objective(args.objective) if args.objective else None, keep_weakest=True)
     database = Database.open(Programme.open(args.dir).store_url)
     try:
-        return [row for _, row in preferences(database, wanted)], Counter()
+        return [row for _, row in preferences(database, wanted, with_erased=False)], Counter()
     finally:
         database.close()
 

@@ -89,6 +89,18 @@ def freeze(db: Database, name: str, filter: Filter, folder: Path) -> FrozenDatas
     return FrozenDataset(name, digest, path, tally.to_json())
 
 
+def freeze_again(db: Database, known: str, name: str, folder: Path) -> FrozenDataset:
+    """Freeze, under another name, what matches the filter of a known data set now.
+
+    Raises:
+        UserError: there is no such data set, or as ``freeze``.
+    """
+    row = _known(db, known)
+    if row is None:
+        raise UserError(f"there is no data set {known!r}")
+    return freeze(db, name, Filter.from_json(row.filter), folder)
+
+
 def load_dataset(path: Path) -> list[Preference]:
     """The preferences of a frozen data set; needs no store.
 
@@ -140,7 +152,7 @@ def _write_rows(db: Database, filter: Filter, path: Path) -> tuple[str, Tally]:
     with gzip_text(path) as file:
         for record in matching_records(db, filter, tally.dropped):
             weak = "weakest strength" if record.preference.is_weakest and not filter.keep_weakest else None
-            reason = weak or record.preference.flaw()
+            reason = "erased" if record.erased else weak or record.preference.flaw()
             if reason is not None:
                 tally.drop(reason)
                 continue

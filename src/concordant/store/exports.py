@@ -108,7 +108,10 @@ def card_of(db: Database, name: str, format: Format, filter: Filter) -> str:
             pass
     else:
         for record in records:
-            tally.take(record.preference, record.worker_kind)
+            if record.erased:
+                tally.drop("erased")
+            else:
+                tally.take(record.preference, record.worker_kind)
     return data_card(name, tally, *_about(format))
 
 
@@ -130,7 +133,7 @@ def _begun(items: Iterator[_Item], trouble: str, tally: Tally | None = None) -> 
 def _usable(records: Iterable[Record], tally: Tally) -> Iterator[tuple[Preference, WorkerKind | None]]:
     """Those that an HH file has a place for; counts all."""
     for record in records:
-        reason = why_not_hh(record.preference)
+        reason = "erased" if record.erased else why_not_hh(record.preference)
         if reason is not None:
             tally.drop(reason)
             continue

@@ -8,12 +8,16 @@ import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from concordant.errors import UserError
+from concordant.store.audit import COMMAND_LINE, note
 from concordant.store.database import Database
 from concordant.store.day_tables import ParticipantRow, WorkerTokenRow
+from concordant.store.people_tables import ErasureRow
 from concordant.store.tables import WorkerRow
+
+LONGEST_NAME = 100
 
 
 class WorkerKind(StrEnum):
@@ -86,7 +90,45 @@ def participants(db: Database) -> dict[str, str]:
         return {row.worker_id: row.participant for row in session.scalars(select(ParticipantRow))}
 
 
-def permit_edits(db: Database, worker_id: str, allowed: bool) -> None:
+def invite(db: Database, worker_id: str, name: str, staff_id: str) -> str:
+    """A new person under an id made by the form, and the secret of their link; the same id again makes nobody.
+
+    Raises:
+        UserError: no name, or the form was sent before: its link was shown then.
+    """
+    name = name.strip()
+    if not name or len(name) > LONGEST_NAME:
+        raise UserError(f"a worker needs a name of at most {LONGEST_NAME} characters, which only staff see")
+    token = _new_token()
+    with db.write_alone() as session:
+        if session.get(WorkerRow, worker_id) is not None:
+            raise UserError("this worker was made already, and their link shown; end it on their page to get a new one")
+        row = WorkerRow(id=worker_id, name=name, kind=WorkerKind.PERSON.value, token_hash=hash_token(token))
+        session.add(row)
+        note(session, staff_id, "worker invited", worker_id)
+    return token
+
+
+def end_links(db: Database, worker_id: str, staff_id: str) -> str:
+    """A new secret for a worker's link; all their earlier ones, in every browser, open nothing from now on.
+
+    Raises:
+        UserError: there is no such worker.
+    """
+    token = _new_token()
+    with db.write() as session:
+        row = session.get(WorkerRow, worker_id)
+        if row is None:
+            raise UserError(f"there is no worker {worker_id!r}; 'concordant worker list' shows them")
+        if session.get(ErasureRow, worker_id) is not None:
+            raise UserError(f"the text of worker {worker_id!r} was erased, and their links with it; invite them anew")
+        row.token_hash = hash_token(token)
+        session.execute(delete(WorkerTokenRow).where(WorkerTokenRow.worker_id == worker_id))
+        note(session, staff_id, "link ended", worker_id)
+    return token
+
+
+def permit_edits(db: Database, worker_id: str, allowed: bool, staff_id: str = COMMAND_LINE) -> None:
     """Let a worker rewrite replies, or no longer.
 
     Raises:
@@ -96,6 +138,7 @@ def permit_edits(db: Database, worker_id: str, allowed: bool) -> None:
         if session.get(WorkerRow, worker_id) is None:
             raise UserError(f"there is no worker {worker_id!r}; 'concordant worker list' shows them")
         session.execute(update(WorkerRow).where(WorkerRow.id == worker_id).values(may_edit=allowed))
+        note(session, staff_id, "edits permitted" if allowed else "edits not permitted", worker_id)
 
 
 def workers(db: Database) -> list[Worker]:

@@ -69,17 +69,32 @@ class Filter:
     workers: Literal["admitted", "select", "all"] = "admitted"
     worker_kind: WorkerKind | None = None
 
+    @classmethod
+    def from_json(cls, values: Json) -> "Filter":
+        """The inverse of ``to_json``."""
+        objective, tranche, models = values["objective"], values["tranche"], values["models"]
+        made = {
+            "objective": None if objective is None else Objective(objective),
+            "tranche": None if tranche is None else Tranche(tranche),
+            "models": None if models is None else tuple(models),
+        }
+        return cls(**{**values, **made})
+
     def to_json(self) -> Json:
         """Its fields as JSON values."""
         return asdict(self) | {"models": None if self.models is None else list(self.models)}
 
 
-def preferences(db: Database, filter: Filter) -> Iterator[tuple[str, Preference]]:
+def preferences(db: Database, filter: Filter, with_erased: bool = True) -> Iterator[tuple[str, Preference]]:
     """(id, preference) of every choice that counts, in a stable order; all from one moment of the store.
+
+    Whoever reads the texts leaves out what was erased; whoever counts, or rates models, does not.
 
     Side ``a`` is the reply shown as A. In harmless talks the preferred side is the one that was *not* clicked.
     """
     for record in matching_records(db, filter):
+        if record.erased and not with_erased:
+            continue
         if filter.keep_weakest or not record.preference.is_weakest:
             yield record.id, record.preference
 

@@ -5,7 +5,7 @@ so the other side is the better one. Records come in a stable order: talks by th
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Select, literal, select, tuple_
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from concordant.comparison import Comparison, Objective, Preference, Side, Tranche
 from concordant.conversation import Conversation, Speaker, Turn
 from concordant.store.people import WorkerKind
+from concordant.store.people_tables import ErasureRow
 from concordant.store.registry import SnapshotKind
 from concordant.store.tables import ImportedRow, ImportRow, Instant, ReplyRow, RunRow, SnapshotRow, TalkRow, WorkerRow
 from concordant.store.transcripts import Exchange, clicked_side, exchanges, prompt_of, strength
@@ -92,12 +93,14 @@ class Record:
         preference: side ``a`` is the reply that was shown as A.
         worker_kind: None where an imported file does not say.
         collected: None for imported rows.
+        erased: the worker's text was erased. It counts, in numbers and in ratings of models, and teaches nothing.
     """
 
     id: str
     preference: Preference
     worker_kind: WorkerKind | None
     collected: Collected | None
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ def records_of_talks(session: Session, ids: Sequence[str]) -> Iterator[Record]:
 
 def _records(session: Session, batch: Sequence[str], models: Models) -> Iterator[Record]:
     turns_of = exchanges(session, batch)
+    erased = set(session.scalars(select(ErasureRow.worker_id)))
     rows = session.execute(
         select(TalkRow, WorkerRow)
         .join(WorkerRow, WorkerRow.id == TalkRow.worker_id)
@@ -165,10 +169,12 @@ def _records(session: Session, batch: Sequence[str], models: Models) -> Iterator
     for talk, worker in rows:
         turns = turns_of[talk.id]
         for index, turn in enumerate(turns):
+            found = []
             if turn.choice is not None:
-                yield _collected(talk, worker, turn, prompt_of(turns, index), models)
+                found.append(_collected(talk, worker, turn, prompt_of(turns, index), models))
             if turn.edit is not None:
-                yield _edited(talk, worker, turn, prompt_of(turns, index), models)
+                found.append(_edited(talk, worker, turn, prompt_of(turns, index), models))
+            yield from (replace(record, erased=True) for record in found) if worker.id in erased else found
     session.expunge_all()
 
 
@@ -207,6 +213,15 @@ def _talk_ids(objective: Objective | None, study: str | None) -> Select[str, dat
     if study is not None:
         statement = statement.where(TalkRow.study == study)
     return statement
+
+
+def _records(
+    talk: TalkRow, worker: WorkerRow, turn: Exchange, prompt: Conversation, models: Models
+) -> Iterator[Record]:
+    if turn.choice is not None:
+        yield _collected(talk, worker, turn, prompt, models)
+    if turn.edit is not None:
+        yield _edited(talk, worker, turn, prompt, models)
 
 
 def _collected(talk: TalkRow, worker: WorkerRow, turn: Exchange, prompt: Conversation, models: Models) -> Record:
