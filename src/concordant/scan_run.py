@@ -267,7 +267,7 @@ def _row(scan: Scan, cell: Cell, result: Json, measured: Mapping[str, Json]) -> 
         "model": _label(cell.model),
         "seed": cell.config.seed,
         "parameters": next(iter(measured.values()))["parameters"],
-        "drawn": len(cell.mixture.preferences),
+        "drawn": result.get("drawn", len(cell.mixture.preferences)),  # a copy's reach over what was dropped
         "drawn_helpful": sum(row.objective == Objective.HELPFUL for row in cell.mixture.preferences),
         "used": result["comparisons"],
     }
