@@ -87,8 +87,8 @@ def _snapshot(programme: "Programme", db: "Database", name: str) -> "Snapshot":
     assert made.run is not None
     folder = made.folder.resolve() if made.adapter is None else adapter_base(made.adapter)
     spec = {"folder": str(folder), "adapter": None if made.adapter is None else str(made.folder.resolve())}
-    result = made.note if made.step else made.run.result
-    record_run(db, made.name, made.kind, str(path.resolve()), made.parents, result)
+    where, result = (made.folder, made.note) if made.step else (made.run.path, made.run.result)
+    record_run(db, made.name, made.kind, str(where.resolve()), made.parents, result)
     return add_snapshot(db, made.name, SnapshotKind.MODEL, spec, run=made.name, parents=(base.id,))
 
 
