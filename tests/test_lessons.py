@@ -36,7 +36,9 @@ def test_in_the_given_order_what_lies_before_a_lesson_is_known(model: Preference
     found = lessons(model, order="given")
     assert [row.place for row in found.rows] == [1, 2, 3, 5]
     whole = found.said()
-    assert (whole["comparisons"], whole["drawn"]) == (4, 6) and sum(whole["dropped"].values()) == 2
+    assert (whole["comparisons"], whole["drawn"], whole["drawn_helpful"]) == (4, 6, 6) and sum(
+        whole["dropped"].values()
+    ) == 2
     assert whole["dropped"]["longer than the context"] == 1
     early = found.said(2)
     assert (early["comparisons"], early["drawn"]) == (2, 3)

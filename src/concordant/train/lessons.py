@@ -41,13 +41,13 @@ class Lessons:
     Attributes:
         rows: in the order of learning.
         flaws: place of a comparison that was dropped → why.
-        given: how many comparisons there were.
+        helpful: of each comparison that was given, whether its objective is to be helpful.
         ordered: whether they are learned in the order in which they were given.
     """
 
     rows: Sequence[Lesson]
     flaws: Mapping[int, str]
-    given: int
+    helpful: Sequence[bool]
     ordered: bool
 
     @classmethod
@@ -80,7 +80,8 @@ class Lessons:
             )
         if config.order == "shuffled":
             random.Random(f"order:{config.seed}").shuffle(rows)
-        return cls(rows, flaws, len(preferences), config.order == "given")
+        helpful = [preference.objective is Objective.HELPFUL for preference in preferences]
+        return cls(rows, flaws, helpful, config.order == "given")
 
     def steps(self, config: PreferenceModelConfig) -> int:
         """Optimiser steps of one epoch."""
@@ -94,7 +95,7 @@ class Lessons:
         """The part of a result that speaks of the comparisons, of all or of the first ``seen`` lessons.
 
         ``comparisons`` were learned from, ``cut`` of them without the first turns of their prompt, which did not fit;
-        ``drawn`` were taken to have so many, ``dropped`` are the others by reason.
+        ``drawn`` (``drawn_helpful`` of them helpful) were taken to have so many, ``dropped`` are the others by reason.
         Of the first lessons of a shuffled run nothing is said but their number: what was dropped was dropped before.
         """
         rows = self.rows[:seen]
@@ -105,6 +106,6 @@ class Lessons:
         }
         if seen is not None and not self.ordered:
             return {**said, "dropped": {}}
-        drawn = self.given if seen is None else rows[-1].place + 1
+        drawn = len(self.helpful) if seen is None else rows[-1].place + 1
         dropped = Counter(flaw for place, flaw in self.flaws.items() if place < drawn)
-        return {**said, "drawn": drawn, "dropped": dict(dropped)}
+        return {**said, "drawn": drawn, "drawn_helpful": sum(self.helpful[:drawn]), "dropped": dict(dropped)}
