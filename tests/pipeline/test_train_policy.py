@@ -21,7 +21,7 @@ from concordant.errors import UserError
 from concordant.models.checkpoints import Checkpoint
 from concordant.models.generation import SamplingLimits, generate
 from concordant.models.language_model import LanguageModel
-from concordant.models.made_model import adapter_base, is_whole_policy
+from concordant.models.made_model import adapter_base, is_whole_policy, weights_digest
 from concordant.models.preference_model import PreferenceModel
 from concordant.parting import find_parting
 from concordant.runs import Run, Watch
@@ -152,13 +152,11 @@ def test_a_critic_that_begins_as_the_preference_model(train: Train, toy: ToyMode
     for rank in (4, 0):
         settings = {"pm": pm, "critic": "pm", "lora_rank": rank, "value_learning_rate": 1e-3}
         expected = train(f"straight-{rank}", **settings)
-        for step in (1, 3):
-            with pytest.raises(Stopped):
-                train(f"stopped-{rank}", watch=stop_at(step), checkpoint_seconds=0, **settings)
+        with pytest.raises(Stopped):
+            train(f"stopped-{rank}", watch=stop_at(2), checkpoint_seconds=0, **settings)
         run = train(f"stopped-{rank}", checkpoint_seconds=0, **settings)
         assert without_seconds(run) == without_seconds(expected)
-        name = "adapter_model.safetensors" if rank else "model.safetensors"
-        assert (run.model / name).read_bytes() == (expected.model / name).read_bytes()
+        assert weights_digest(run.path) == weights_digest(expected.path)
     assert same_weights(pm.network, before)
     losses = [row["value_loss"] for row in train("long", **settings, updates=10, warmup_updates=10).metrics()]
     assert sum(losses[-3:]) < sum(losses[:3])
