@@ -158,7 +158,6 @@ def test_the_lines_in_the_card_answer(toy: ToyModels, policy: Run, tmp_path: Pat
 
 def test_a_snapshot_that_was_kept(policy: Run, tmp_path: Path) -> None:
     """Of update 2: other weights than the end's, the same lineage."""
-    import shutil
 
     kept = tmp_path / "runs/policy-1/kept/2"
     shutil.copytree(policy.path, tmp_path / "runs/policy-1")
@@ -180,7 +179,6 @@ def test_a_snapshot_that_was_kept(policy: Run, tmp_path: Path) -> None:
 
 
 def test_a_preference_model_of_that_name_with_other_weights_is_not_its_parent(policy: Run, tmp_path: Path) -> None:
-    import shutil
 
     shutil.copytree(policy.path.parent, tmp_path / "runs")
     model = tmp_path / "runs/pm-1/model/model.safetensors"
@@ -215,10 +213,6 @@ def test_a_whole_model_without_a_run(toy: ToyModels, tmp_path: Path) -> None:
     assert not (tmp_path / "adapter").exists()
     with pytest.raises(UserError, match="no card to write"):
         exportable(toy.chat)
-    Run.begin(tmp_path / "hhh", "distill", {}, {})
-    shutil.copytree(toy.chat, tmp_path / "hhh/model")
-    with pytest.raises(UserError, match="no card to write"):
-        exportable(tmp_path / "hhh")
 
 
 def test_what_cannot_be_exported_is_one_line(tmp_path: Path, toy: ToyModels, capsys: Any) -> None:
