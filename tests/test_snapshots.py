@@ -91,6 +91,10 @@ def test_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert row["naive"]["ci95"][0] == pytest.approx(ELO_PER_UNIT * (1 - 1.959964 * 0.5))  # √(0.09 + 0.16)
     assert main(words) == 0
     assert "+120 [" in capsys.readouterr().out
+    other = Run.begin(tmp_path / "other", "policy", {}, {"pm": "another"})
+    other.finish(policy.result)
+    assert main([*words[:-1], f"new={other.path}"]) == 2
+    assert "was trained against another, and RUN is pm" in capsys.readouterr().err
     assert main([*words[:-1], f"new={tmp_path}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 

@@ -10,6 +10,7 @@ from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.evaluate.writers import measure_writers, median_reply
 from concordant.evaluate.writers_figure import writers_figure
+from concordant.models.made_model import model_id
 from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Json, Run
 from concordant.store.conversation_files import read_replies
@@ -67,9 +68,7 @@ def test_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     (tmp_path / "pm/model/model.safetensors").write_bytes(b"weights")
     (tmp_path / "other").mkdir()
     (tmp_path / "other/model.safetensors").write_bytes(b"other weights")
-    from concordant.commands.prompt_sources import named_model
-
-    run = Run.begin(tmp_path / "best", "best-of", {"n": 3}, {"pm": named_model(tmp_path / "pm")})
+    run = Run.begin(tmp_path / "best", "best-of", {"n": 3}, {"pm": model_id(tmp_path / "pm")})
     for row in ROWS:
         run.log({"step": 1, **row})
     words = ["evaluate", "writers", str(tmp_path / "pm"), "--written", str(tmp_path / "written.jsonl")]

@@ -229,6 +229,10 @@ def _parents(scan: Scan, cell: Cell) -> dict[str, str]:
     return {**scan.plan.record, "mixed": mixed, "base": cell.model}
 
 
+def _helpful(cell: Cell) -> int:
+    return sum(row.objective == Objective.HELPFUL for row in cell.mixture.preferences)
+
+
 def _digest(exam: Sequence[Preference]) -> str:
     """How many comparisons, and a hash of what they say."""
     said = hashlib.sha256()
@@ -267,8 +271,9 @@ def _row(scan: Scan, cell: Cell, result: Json, measured: Mapping[str, Json]) -> 
         "model": _label(cell.model),
         "seed": cell.config.seed,
         "parameters": next(iter(measured.values()))["parameters"],
-        "drawn": len(cell.mixture.preferences),
-        "drawn_helpful": sum(row.objective == Objective.HELPFUL for row in cell.mixture.preferences),
+        # Of a copy from on the way, as far as its run had to reach over what was dropped.
+        "drawn": result.get("drawn", len(cell.mixture.preferences)),
+        "drawn_helpful": result.get("drawn_helpful", _helpful(cell)),
         "used": result["comparisons"],
     }
     for objective, evaluation in measured.items():

@@ -14,8 +14,8 @@ from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
+    from concordant.models.made_model import MadeModel
     from concordant.programme import Programme
-    from concordant.runs import Run
     from concordant.store.database import Database
     from concordant.store.registry import Deployment, Snapshot
 
@@ -26,7 +26,9 @@ def add(verbs: Verbs) -> None:
         title="what", metavar="<what>", required=True
     )
     put = deploy.add_parser("add", help="put a snapshot before the workers, or back before them")
-    put.add_argument("snapshot", nargs="?", metavar="SNAPSHOT", help="a snapshot's label, or a finished policy run")
+    put.add_argument(
+        "snapshot", nargs="?", metavar="SNAPSHOT", help="a snapshot's label, a finished run's folder, or RUN/kept/N"
+    )
     put.add_argument("--best-of", type=int, metavar="K", help="the best of K replies by --pm (paper: mostly 16)")
     put.add_argument("--pm", type=Path, metavar="RUN", help="the preference model that chooses")
     put.add_argument(
@@ -184,37 +186,45 @@ def _written(db: "Database", file: Path, label: str | None) -> "tuple[Snapshot, 
 
 def _snapshot(programme: "Programme", db: "Database", name: str) -> "Snapshot":
     """A snapshot of the store by its label, or that of a policy run, which is registered if it is not."""
-    from concordant.models.language_model import adapter_base
-    from concordant.runs import Run, read_json
+    from concordant.models.made_model import adapter_base
     from concordant.serving_models import ensure_base
     from concordant.store.registry import SnapshotKind, add_snapshot, record_run, snapshot, snapshots
 
     base = ensure_base(programme, db)
     path = Path(name)
-    if any(name in (known.label, known.id) for known in snapshots(db)) or not (path / "config.json").exists():
+    if any(name in (known.label, known.id) for known in snapshots(db)) or not path.is_dir():
         return snapshot(db, name)
-    if "kind" not in read_json(path / "config.json"):
+    made = _deployable(path)
+    assert made.run is not None
+    folder = made.folder.resolve() if made.adapter is None else adapter_base(made.adapter)
+    spec = {"folder": str(folder), "adapter": None if made.adapter is None else str(made.folder.resolve())}
+    where, result = (made.folder, made.note) if made.step else (made.run.path, made.run.result)
+    record_run(db, made.name, made.kind, str(where.resolve()), made.parents, result)
+    return add_snapshot(db, made.name, SnapshotKind.MODEL, spec, run=made.name, parents=(base.id,))
+
+
+def _deployable(path: Path) -> "MadeModel":
+    """A policy or distilled model that changes no more: at the end of its run, or kept on the way.
+
+    Raises:
+        UserError: something else stands there.
+    """
+    from concordant.models.made_model import MadeModel, is_run
+
+    made = MadeModel.at(path)
+    if made is not None and made.run is not None and made.kind in ("policy", "distill") and made.ready:
+        return made
+    if is_run(path) or made is not None:
         raise UserError(
-            f"{name} is a model and no run; a programme begins with a model and meets policies by their run"
+            f"{path} is no finished policy run, nor a snapshot that one kept, nor a distilled model; give one, or the "
+            "label of a snapshot"
         )
-    run = Run(path.resolve())
-    _check_policy(run)
-    adapter = run.model if (run.model / "adapter_config.json").exists() else None
-    folder = run.model if adapter is None else adapter_base(adapter)
-    spec = {"folder": str(folder), "adapter": None if adapter is None else str(adapter)}
-    record_run(db, run.name, "policy", str(run.path), run.head["parents"], run.result)
-    return add_snapshot(db, run.name, SnapshotKind.MODEL, spec, run=run.name, parents=(base.id,))
-
-
-def _check_policy(run: "Run") -> None:
-    if run.head.get("kind") != "policy" or not run.finished:
-        raise UserError(f"{run.path} is no finished policy run; give one, or the label of a snapshot")
+    raise UserError(f"{path} is a model and no run; a programme begins with a model and meets policies by their run")
 
 
 def _best_of(db: "Database", of: "Snapshot", k: int, pm: Path) -> "Snapshot":
     """The snapshot that is the best of k replies of another one."""
-    from concordant.commands.prompt_sources import named_model
-    from concordant.models.preference_model import is_preference_model
+    from concordant.models.made_model import is_preference_model, model_id
     from concordant.store.registry import SnapshotKind, add_snapshot, snapshots
 
     if k < 2:
@@ -223,7 +233,7 @@ def _best_of(db: "Database", of: "Snapshot", k: int, pm: Path) -> "Snapshot":
         raise UserError(f"{pm} holds no preference model; give the run of 'concordant train pm'")
     if of.kind is SnapshotKind.BEST_OF_K:
         raise UserError(f"{of.label!r} is a best-of-k already; give the snapshot below it")
-    label = f"{of.label} best of {k} by {named_model(pm)}"
+    label = f"{of.label} best of {k} by {model_id(pm)}"
     if label not in {known.label for known in snapshots(db)}:
         _try_out(pm)
     return add_snapshot(

@@ -15,6 +15,7 @@ from concordant.errors import UserError
 if TYPE_CHECKING:
     from concordant.comparison import Preference
     from concordant.conversation import Conversation
+    from concordant.runs import Run
 
 
 def add_online(evaluate: Verbs) -> None:
@@ -128,7 +129,7 @@ def snapshots_(args: argparse.Namespace) -> Outcome:
                 f"--data {path} does not say which snapshots wrote its replies; freeze a data set of the store"
             )
     preferences, _ = read_comparisons(args.data, args.objective)
-    promised = {name: _promise(path) for name, path in args.policy}
+    promised = {name: _promise(path, args.pm) for name, path in args.policy}
     model = PreferenceModel.load(args.pm, device_of(args))
     with progress("scoring") as watch:
         result = measure_snapshots(model, preferences, args.anchor, promised, watch)
@@ -138,7 +139,6 @@ def snapshots_(args: argparse.Namespace) -> Outcome:
 
 def writers_(args: argparse.Namespace) -> Outcome:
     from concordant.commands.progress import progress
-    from concordant.commands.prompt_sources import named_model
     from concordant.evaluate.writers import measure_writers
     from concordant.evaluate.writers_figure import writers_figure
     from concordant.models.preference_model import PreferenceModel
@@ -149,8 +149,7 @@ def writers_(args: argparse.Namespace) -> Outcome:
     run = Run.open(args.best_of)
     if run.head.get("kind") != "best-of" or not run.finished:
         raise UserError(f"{args.best_of} is no finished best-of run; give the folder of 'concordant evaluate best-of'")
-    if run.head["parents"]["pm"] != named_model(args.pm):
-        raise UserError(f"{args.best_of} was scored by {run.head['parents']['pm']}, and RUN is {named_model(args.pm)}")
+    _same_pm(run, args.pm, "scored by")
     rows = [row for row in read_replies(args.written) if row.items]
     if not rows:
         raise UserError(f"{args.written} holds no prompt with a reply; give rows with prompt and replies")
@@ -181,7 +180,16 @@ def _writers_text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _promise(path: Path) -> tuple[float, float]:
+def _same_pm(run: "Run", pm: Path, how: str) -> None:
+    """Raise if another preference model stands behind a run: scores of two have no common zero and no common unit."""
+    from concordant.models.made_model import model_id, same_model
+
+    behind = str(run.head["parents"].get("pm"))
+    if " of " in behind or not same_model(behind, model_id(pm)):
+        raise UserError(f"{run.path} was {how} {behind}, and RUN is {model_id(pm)}; give that preference model")
+
+
+def _promise(path: Path, pm: Path) -> tuple[float, float]:
     """(rise of the mean score on held-out prompts, standard error) of a policy run."""
     from concordant.evaluate.report_summary import trial_of
     from concordant.runs import Run
@@ -190,6 +198,7 @@ def _promise(path: Path) -> tuple[float, float]:
     trial = trial_of(run.result) if run.head.get("kind") == "policy" and run.finished else None
     if trial is None:
         raise UserError(f"{path} is no finished policy run with held-out prompts; leave it out")
+    _same_pm(run, pm, "trained against")
     before, after = trial
     return after["score"] - before["score"], (before["score_se"] ** 2 + after["score_se"] ** 2) ** 0.5
 

@@ -12,6 +12,7 @@ from concordant.evaluate.report import Material
 from concordant.evaluate.report_sources import RUN_KINDS, Sources
 from concordant.evaluate.run_table import pm_rows, policy_row
 from concordant.models.card import CARD, write_card
+from concordant.models.made_model import same_model
 from concordant.runs import Json, Run, read_json, write_whole
 
 EVALUATION, HHH = "evaluation.json", "hhh.json"
@@ -88,14 +89,14 @@ def _best_of(sources: Sources, policies: Sequence[Run]) -> Json | None:
     """The first finished best-of run, and the policies that were trained against its preference model."""
     for run in sources.of_kind("best-of"):
         if run.finished:
-            same = [policy for policy in policies if _pm_of(policy) == _pm_of(run)]
+            same = [policy for policy in policies if same_model(_pm_of(policy), _pm_of(run))]
             return {"result": run.result, "policies": {policy.name: policy.metrics() for policy in same}}
     return None
 
 
 def _pm_of(run: Run) -> str:
-    """Name of the preference model behind a run, without its hash: some runs have none."""
-    return str(run.head["parents"].get("pm", "")).partition("@")[0]
+    """The preference model behind a run, as it was recorded."""
+    return str(run.head["parents"].get("pm", ""))
 
 
 def _setting(run: Run) -> str:
