@@ -25,7 +25,7 @@ LAYERS = (
     {"comparison", "sampler", "programme", "hhh_prompt", "board_fit"},
     {"conversation", "bradley_terry", "vote_cells", "runs", "programme_config", "parting", "reply_signs"},
     {"train_config"},
-    {"config"},
+    {"config", "sandbox", "sandbox_inside"},
     {"errors"},
 )
 """Top first. A room imports from lower layers only, and from itself; rooms on one line never import each other."""
