@@ -17,7 +17,11 @@ def add(verbs: Verbs) -> None:
     """Add the verb ``report``."""
     report = verbs.add_parser("report", help="one HTML page with every figure the data allows")
     report.add_argument(
-        "runs", type=Path, nargs="*", metavar="RUN", help="a PM run and a policy run (default: the programme's newest)"
+        "runs",
+        type=Path,
+        nargs="*",
+        metavar="RUN",
+        help="a PM run, a policy run, a folder of 'evaluate capabilities' (default: the programme's newest PM and policy)",
     )
     report.add_argument("--out", type=Path, required=True, metavar="DIR", help="the report's folder")
     report.add_argument("--games", type=Path, metavar="FILE.csv", help="judged pairs (default: the programme's store)")

@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from concordant.errors import UserError
 from concordant.evaluate import figures as words
 from concordant.evaluate.board_figures import board_figure
+from concordant.evaluate.capability_figures import figures_of
 from concordant.evaluate.figures import Figure, Missing
 from concordant.evaluate.hhh_figures import category_figure, difference_figure
 from concordant.evaluate.pm_figures import by_threshold_figure, by_turn_figure, calibration_figure, learning_figure
@@ -45,6 +46,7 @@ class Material:
         samples: ``{"prompt", "before", "after"}`` texts: replies of the first and of the trained policy.
         board: ``EloBoard.json()``.
         no_board: why there is none, where more is known than that.
+        capabilities: result of ``evaluate capabilities``.
         stages: ``{"name", "seconds", "detail"}`` in order.
         lineage: ``{"id", "kind", "parents": [id, …], "what"}``, inputs before outputs.
         worker_kinds: comparisons by who made them: ``{"person": 12, "scripted": 300}``.
@@ -61,6 +63,7 @@ class Material:
     samples: Sequence[Json] = ()
     board: Json | None = None
     no_board: str = ""
+    capabilities: Json | None = None
     stages: Sequence[Json] = ()
     lineage: Sequence[Json] = ()
     worker_kinds: Mapping[str, int] = field(default_factory=dict)
@@ -106,6 +109,7 @@ def draw_figures(material: Material) -> list[Figure | Missing]:
         parting_figure(material.policy_metrics),
         climb_figure(material.policy_metrics),
         board_figure(material.board, material.no_board),
+        *(figures_of(material.capabilities) if material.capabilities else ()),
     ]
 
 

@@ -18,7 +18,7 @@ EVALUATION, HHH = "evaluation.json", "hhh.json"
 _SETTINGS = ("objective", "limit", "test_fraction", "mixed", "split", "kept_at")
 """What a run's parents name beside ids: how much of its data was used."""
 
-_KINDS = {"pm": "preference model", "policy": "policy"}
+_KINDS = {"pm": "preference model", "policy": "policy", "capabilities": "capabilities"}
 
 
 def save_evaluation(run: Run, evaluation: Json, file: str = EVALUATION) -> None:
@@ -47,7 +47,7 @@ def load_hhh(run: Run) -> Json | None:
 
 
 def gather(title: str, runs: Sequence[Run]) -> Material:
-    """Material of at most one preference-model run and one policy run.
+    """Material of at most one preference-model run, one policy run and one measurement of capabilities.
 
     Raises:
         UserError: two runs of a kind, or a folder of something else.
@@ -56,11 +56,14 @@ def gather(title: str, runs: Sequence[Run]) -> Material:
     for run in runs:
         kind = str(run.head.get("kind"))
         if kind not in _KINDS:
-            raise UserError(f"{run.path} is no run of a preference model or policy; give the folder of one")
+            raise UserError(
+                f"{run.path} is no run of a preference model or policy, and no measurement of capabilities; give the "
+                "folder of one"
+            )
         if kind in by_kind:
             raise UserError(f"{by_kind[kind].path} and {run.path} are both {_KINDS[kind]} runs; give one of a kind")
         by_kind[kind] = run
-    pm, policy = by_kind.get("pm"), by_kind.get("policy")
+    pm, policy, able = (by_kind.get(kind) for kind in _KINDS)
     ordered = [run for run in (pm, policy) if run is not None]
     return Material(
         title=title,
@@ -70,6 +73,7 @@ def gather(title: str, runs: Sequence[Run]) -> Material:
         policy=policy.result if policy is not None and policy.finished else None,
         policy_metrics=[] if policy is None else policy.metrics(),
         samples=[] if policy is None else before_and_after(policy.samples("trial")),
+        capabilities=able.result if able is not None and able.finished else None,
         stages=[_stage(run) for run in ordered if run.finished and "seconds" in run.result],
         lineage=[_origin(run) for run in ordered],
         worker_kinds={} if pm is None or not pm.finished else dict(pm.result.get("worker_kinds", {})),
