@@ -21,7 +21,7 @@ def add(verbs: Verbs) -> None:
         type=Path,
         nargs="*",
         metavar="RUN",
-        help="a PM run, a policy run, a folder of 'evaluate capabilities' (default: the programme's newest PM and policy)",
+        help="a PM run, a policy run, a folder of 'evaluate capabilities' (default: the programme's newest runs)",
     )
     report.add_argument("--out", type=Path, required=True, metavar="DIR", help="the report's folder")
     report.add_argument("--games", type=Path, metavar="FILE.csv", help="judged pairs (default: the programme's store)")
