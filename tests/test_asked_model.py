@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from concordant.conversation import Conversation
 from concordant.errors import UserError
@@ -61,13 +62,21 @@ def test_a_group_of_replies_is_drawn_anew_as_a_whole(toy: ToyModels, tmp_path: P
 def test_stops_end_a_text_and_are_not_part_of_it(toy: ToyModels, tmp_path: Path) -> None:
     model = LanguageModel.load(toy.plain)
     asked = AskedModel("m", lambda: model, Answers(tmp_path / "a.jsonl"))
-    free = asked.replies([Opening("hello")], Writing(1, 40, 0.0))[0][0]
-    stop = free[3:5]
-    stopped = asked.replies([Opening("hello")], Writing(1, 40, 0.0, (stop,)))[0][0]
-    assert stopped == free[: free.index(stop)]
-    assert (
-        asked.replies([Opening("hello")], Writing(1, 40, 0.0, seed=9))[0][0] == free
-    )  # the likeliest, whatever the seed
+    free = asked.replies([Opening("hello")], Writing(1, 60))[0][0]
+    stop = next(sign for sign in free[3:] if sign.isascii() and sign.isprintable())
+    stopped = asked.replies([Opening("hello")], Writing(1, 60, stops=(stop,)))[0][0]
+    assert stopped == free[: free.index(stop)] and len(stopped) < len(free)
+
+
+def test_at_temperature_0_the_seed_does_not_matter(toy: ToyModels, tmp_path: Path) -> None:
+    model = LanguageModel.load(toy.chat)
+    asked = AskedModel("m", lambda: model, Answers(tmp_path / "a.jsonl"))
+    first, other = (asked.replies([Opening("hello")], Writing(2, 12, 0.0, seed=seed))[0] for seed in (0, 1))
+    assert first == other and first[0] == first[1]
+    before = model.tokenizer.encode("hello")
+    with torch.inference_mode():
+        likeliest = int(model.network(torch.tensor([before])).logits[0, -1].argmax())
+    assert first[0].startswith(model.tokenizer.decode([likeliest], skip_special_tokens=True).rstrip("\ufffd"))
 
 
 def test_a_message_that_does_not_fit_is_named(toy: ToyModels, tmp_path: Path) -> None:

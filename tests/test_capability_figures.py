@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from concordant.evaluate.capability_figures import FEW_SHOT, TAX, ZERO_SHOT, figures_of, task_figure, tax_figure
 from concordant.evaluate.figures import Figure, Missing
@@ -21,7 +22,7 @@ def test_the_tax_is_the_mean_of_paired_differences() -> None:
     lines = figure.csv.splitlines()
     assert lines[0] == "task,shots,model,difference,ci95_low,ci95_high,better,worse,p,n"
     assert [line.split(",")[0] for line in lines[1:]] == ["arc-easy", "mmlu", "mean"]
-    assert lines[1].split(",")[3] == "0.15" and float(lines[1].split(",")[8]) == 0.25
+    assert float(lines[1].split(",")[3]) == pytest.approx(0.15) and float(lines[1].split(",")[8]) == 0.25
 
 
 def test_scores_by_task_with_and_without_examples() -> None:

@@ -1,5 +1,5 @@
 import builtins
-import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,11 +104,12 @@ def test_without_the_extra_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> 
             wants()
 
 
-def test_the_environment_stands_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setenv("HF_DATASETS_OFFLINE", "0")
-    require_harness()
-    assert "HF_HUB_OFFLINE" not in os.environ and os.environ["HF_DATASETS_OFFLINE"] == "0"
+def test_nothing_is_asked_of_any_network(
+    tmp_path: Path, material: Callable[[str], Material], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("it went to the network"))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("it asked for an address"))
+    assert len(ask(ScriptedAsked(tmp_path, lambda *_: 0.0), material("mmlu"), shots=1)) == 6
 
 
 def test_rows_of_the_hub_become_the_same_items(monkeypatch: pytest.MonkeyPatch) -> None:

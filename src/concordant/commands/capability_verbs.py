@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,18 +192,20 @@ def measured(args: argparse.Namespace, kind: str, work: "Callable[[Run, Sequence
     run = Run.begin(args.out, kind, {}, {})
     with ExitStack() as stack:
         watch = stack.enter_context(progress("tasks"))
-        items = stack.enter_context(progress("answers")) if not sys.stderr.isatty() else (lambda *_: None)
+        # On a terminal two bars would write over each other; a model's own progress goes to logs.
+        of_model = _silent if sys.stderr.isatty() else stack.enter_context(progress("answers"))
         asked = [
             AskedModel(
-                name,
-                lambda model=model: model.load(device),
-                Answers(run.path / "answers" / f"{digest[:16]}.jsonl"),
-                items,
+                name, partial(model.load, device), Answers(run.path / "answers" / f"{digest[:16]}.jsonl"), of_model
             )
             for name, model, digest in zip(short_names(args.models), named, digests, strict=True)
         ]
         result = work(run, asked, watch)
     return {**result, "digests": dict(zip([model.name for model in asked], digests, strict=True))}
+
+
+def _silent(done: int, total: int, seen: str) -> None:
+    """A watch that shows nothing."""
 
 
 def short_names(names: Sequence[str]) -> list[str]:

@@ -7,6 +7,8 @@ that name the stereotyped one, the share that does so to a negative question (½
 The answer is the option with the highest mean log-probability of a token; choices are shown with letters.
 """
 
+import gzip
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,7 @@ _WANTED = (
     "'question_polarity', 'answer_info' and 'additional_metadata'"
 )
 _DRAWS = 1000
+_LONGEST_ROW = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,13 @@ def read_bbq(paths: Sequence[Path]) -> list[BbqItem]:
 
 
 def is_bbq(path: Path) -> bool:
-    """Whether a file's first row is one of BBQ's."""
-    return {"context_condition", "question_polarity", "ans0"} <= read_rows(path)[0].keys()
+    """Whether a file of JSON lines begins with one of BBQ's."""
+    with gzip.open(path, "rt", errors="replace") if path.suffix == ".gz" else path.open(errors="replace") as file:
+        try:
+            row = json.loads(file.readline(_LONGEST_ROW))
+        except (ValueError, EOFError, OSError):
+            return False
+    return isinstance(row, dict) and {"context_condition", "question_polarity", "ans0"} <= row.keys()
 
 
 def _item(path: Path, number: int, row: dict[str, Any]) -> BbqItem:

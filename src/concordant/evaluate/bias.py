@@ -105,15 +105,7 @@ def _items(name: str, plan: BiasPlan) -> Any:
 def _bbq_files(folder: Path) -> list[Path]:
     places = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     files = (path for place in places for path in sorted(place.iterdir()))
-    return [path for path in files if path.name.endswith((".jsonl", ".jsonl.gz")) and _looks_like_bbq(path)]
-
-
-def _looks_like_bbq(path: Path) -> bool:
-    """A folder may hold other files too, and damaged ones: those are not BBQ's."""
-    try:
-        return is_bbq(path)
-    except UserError:
-        return False
+    return [path for path in files if path.name.endswith((".jsonl", ".jsonl.gz")) and is_bbq(path)]
 
 
 def _some(items: list[Any], limit: int | None) -> list[Any]:

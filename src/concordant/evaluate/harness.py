@@ -7,7 +7,6 @@ Left out: lm-eval's own tasks, its caches, its environment report, and tasks on 
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,30 +39,24 @@ class Plan:
 
 def require_harness() -> None:
     """Raise, before any work, where the extra is missing."""
-    with _on_our_own():
+    with _quiet_harness():
         pass
 
 
 @contextmanager
-def _on_our_own() -> Iterator[Any]:
-    """lm-eval, imported offline and kept quiet; the caller's environment stands as before afterwards."""
-    settings = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ |= dict.fromkeys(settings, "1")
+def _quiet_harness() -> Iterator[Any]:
+    """lm-eval's ``evaluate``, without its log and its bars: progress is ours."""
     try:
-        import lm_eval
         import lm_eval.api.task as tasks
+        from lm_eval.evaluator import evaluate
     except ImportError:
         raise UserError(NO_HARNESS) from None
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
     logger = logging.getLogger("lm_eval")
     level, bar = logger.level, tasks.tqdm
     logger.setLevel(logging.ERROR)
     tasks.tqdm = lambda rows, **_: rows
     try:
-        yield lm_eval
+        yield evaluate
     finally:
         logger.setLevel(level)
         tasks.tqdm = bar
@@ -87,13 +80,13 @@ def run_task(
     parts: dict[str, list[Item]] = {}
     for item in items:
         parts.setdefault(item.group, []).append(item)
-    with _on_our_own() as lm_eval:
+    with _quiet_harness() as evaluate:
         described = {}
         for number, (group, of_group) in enumerate(parts.items()):
             shown = _shown(task, plan, group, examples)
             name = f"{task.name}-{number}"
             described[name] = _described(task, plan, name, of_group, shown)
-        found = lm_eval.evaluate(_harness_model(asked), described, bootstrap_iters=0, log_samples=True, limit=None)
+        found = evaluate(lm=_harness_model(asked), task_dict=described, bootstrap_iters=0, log_samples=True)
     rows = {}
     for number, (group, of_group) in enumerate(parts.items()):
         for sample in found["samples"][f"{task.name}-{number}"]:

@@ -6,7 +6,6 @@ templates where several items share one); of items that are right or wrong, McNe
 alone would part the models so far. The paper draws its scores without intervals.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,10 +120,11 @@ def drawn_means(values: NDArray[np.float64], clusters: Sequence[str], seed: int 
 def mcnemar(better: int, worse: int) -> float:
     """Two-sided exact p: how often a fair coin parts ``better + worse`` items at least this unevenly."""
     n, fewer = better + worse, min(better, worse)
-    logs = [
-        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2) for k in range(fewer + 1)
-    ]
-    return min(1.0, 2 * math.fsum(map(math.exp, logs)))
+    ways = total = 1
+    for k in range(1, fewer + 1):
+        ways = ways * (n - k + 1) // k  # C(n, k)
+        total += ways
+    return min(1.0, 2 * total / 2**n)
 
 
 def table(measured: Sequence[Measured], models: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 
 from concordant.errors import UserError
 from concordant.models.base_models import Say, cache_folder, fetch
-from concordant.models.language_model import LanguageModel, adapter_base
+from concordant.models.language_model import LanguageModel, adapter_base, is_whole_policy
 from concordant.models.preference_model import is_preference_model
 
 _READ = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer*.json", "*.jinja", "vocab.*", "merges.txt")
@@ -44,6 +44,8 @@ class NamedModel:
         adapter = next((part for part in (path / "model", path) if (part / "adapter_config.json").exists()), None)
         if adapter is not None:
             return cls(known_as, adapter_base(adapter), adapter)
+        if is_whole_policy(path / "model"):
+            return cls(known_as, path / "model")
         if path.is_dir() and is_preference_model(path):
             raise UserError(f"{path} is a preference model; give a causal LM: a policy run, a model's folder or name")
         if path.is_dir() and not (path / "config.json").exists():
