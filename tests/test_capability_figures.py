@@ -1,9 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from concordant.evaluate.capability_figures import FEW_SHOT, TAX, ZERO_SHOT, figures_of, task_figure, tax_figure
 from concordant.evaluate.figures import Figure, Missing
 from concordant.evaluate.paired import Measured, table
+from concordant.evaluate.report import write_report
+from concordant.evaluate.run_material import gather
+from concordant.runs import Run
 
 KEYS = [str(number) for number in range(20)]
 BASE = np.array([1.0] * 10 + [0.0] * 10)
@@ -43,3 +48,13 @@ def test_what_is_missing_is_said() -> None:
     assert isinstance(found, Missing) and "the model before training, and one after it" in found.why
     few = task_figure(alone, FEW_SHOT)
     assert isinstance(few, Missing) and few.why == "Nothing was measured with examples."
+
+
+def test_a_report_shows_them(tmp_path: Path) -> None:
+    run = Run.begin(tmp_path / "tax", "capabilities", {}, {})
+    run.finish(table([part("arc-easy"), part("mmlu")], ["base", "policy"]))
+    material = gather("Report", [run])
+    page = write_report(material, tmp_path / "report").read_text()
+    assert "policy against base: +15.0 points" in page and "arc-easy, 0-shot" in page
+    assert (tmp_path / "report/alignment-tax.csv").exists()
+    assert "Capabilities" not in write_report(gather("Report", []), tmp_path / "other").read_text()

@@ -4,7 +4,7 @@ It is loaded when the first thing is asked that it has not answered before.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -115,14 +115,19 @@ class AskedModel:
             everyone = [(_plain(opening.context), opening.begun) for opening in group]
             keys = [key_of("replies", settings, everyone, place) for place in range(len(group))]
             if not all(key in self.answers for key in keys):
-                self.answers.add(zip(keys, self._write(group, how), strict=True))
+                drawn = self._write(group, replace(how, seed=how.seed * 1_000_000 + start))
+                self.answers.add(zip(keys, drawn, strict=True))
             answers += [self.answers[key] for key in keys]
             self.watch(len(answers), len(openings), self.name)
         return answers
 
     def _write(self, openings: Sequence[Opening], how: Writing) -> list[list[str]]:
         model = self.model
-        limits = SamplingLimits(how.max_new_tokens, how.temperature, stops=how.stops)
+        # Who goes on with a text ends it with the end of text, which is not the end of a turn.
+        of_text = isinstance(openings[0].context, str) and model.tokenizer.eos_token
+        limits = SamplingLimits(
+            how.max_new_tokens, how.temperature, stops=(*how.stops, *([model.tokenizer.eos_token] if of_text else []))
+        )
         prompts = [self._prompt(opening, how.max_new_tokens) for opening in openings]
         drawn = generate(model, prompts, how.n, limits, how.seed)
         return [[self._text(opening, reply.tokens, how.stops) for reply in of_one]

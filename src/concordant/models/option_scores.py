@@ -109,7 +109,8 @@ def _tokens(model: LanguageModel, before: str | Conversation, option: str) -> tu
     text = before.rstrip()
     option = before[len(text) :] + option  # a space belongs to the word behind it
     whole, known = list(tokenizer.encode(text + option)), list(tokenizer.encode(text))
-    return known, whole[len(known) :]
+    # Where both together make one token of the border, nothing would be left of the option.
+    return known, whole[len(known) :] or list(tokenizer.encode(option, add_special_tokens=False))
 
 
 def _scored(model: LanguageModel, rows: Sequence[_Row]) -> Iterator[tuple[int, int, OptionScore]]:
