@@ -138,7 +138,8 @@ class AskedModel:
         model = self.model
         room = context(model.causal) - reply_tokens
         if isinstance(opening.context, Conversation):
-            begun = list(model.tokenizer.encode(opening.begun, add_special_tokens=False)) if opening.begun else []
+            text = opening.begun if model.format.has_template or not opening.begun else f" {opening.begun}"
+            begun = list(model.tokenizer.encode(text, add_special_tokens=False)) if text else []
             tokens = model.fit(opening.context, room - len(begun), reply_tokens + len(begun))
             if tokens is None:
                 raise UserError(

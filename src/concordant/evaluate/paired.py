@@ -22,7 +22,7 @@ TAX_FIELDS = {
     "models": "in the order given; the first is the one that others are compared with",
     "task": "which benchmark",
     "shots": "examples before each question",
-    "metric": "what counts: acc, acc_norm (by bytes), exact_match, or the share of programs that pass",
+    "metric": "what counts: acc, acc_norm (by characters), exact_match, or the share of programs that pass",
     "chance": "what guessing gives, about",
     "n": "items that every model answered",
     "clusters": "independent groups of items; intervals draw whole groups",
