@@ -8,7 +8,8 @@ from concordant import sandbox
 from concordant.errors import UserError
 from concordant.evaluate import pass_at_k as module
 from concordant.evaluate.asked_model import Writing
-from concordant.evaluate.benchmark_items import Item
+from concordant.evaluate.benchmark_files import read_rows
+from concordant.evaluate.benchmark_items import Item, humaneval, items_of
 from concordant.evaluate.pass_at_k import pass_at_k, passes, run_humaneval
 from scripted_asked import ScriptedAsked
 
@@ -77,3 +78,13 @@ def test_a_program_is_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "run_program", lambda *_: pytest.fail("it was run again"))
     again = ScriptedAsked(tmp_path, lambda *_: 0.0, lambda _: "    return a + b")
     assert run_humaneval(again, [ITEM], Writing(), lambda *_: None) == first
+
+
+@pytest.mark.realdata
+@pytest.mark.usefixtures("shut_in")
+def test_the_real_solutions_pass(real_data: Path, tmp_path: Path) -> None:
+    rows = read_rows(real_data / "evals/HumanEval.jsonl.gz")[::10]
+    items, _ = items_of(rows, humaneval)
+    solutions = {row["prompt"]: row["canonical_solution"] for row in rows}
+    asked = ScriptedAsked(tmp_path, lambda *_: 0.0, lambda prompt: solutions[prompt])
+    assert [row["pass@1"] for row in run_humaneval(asked, items, Writing(), lambda *_: None)] == [1.0] * 17
