@@ -140,6 +140,7 @@ def metrics_page() -> str:
     from concordant.evaluate.accuracy import PM_FIELDS
     from concordant.evaluate.best_of_run import BEST_OF_METRICS
     from concordant.evaluate.distance import DISTANCE_FIELDS
+    from concordant.evaluate.paired import TAX_FIELDS
     from concordant.prompt_writing import WRITING_METRICS
     from concordant.train.distill import DISTILL_METRICS
     from concordant.train.pm import PM_METRICS, PMP_METRICS
@@ -158,6 +159,11 @@ def metrics_page() -> str:
         )
         + _metrics("prompts write", WRITING_METRICS)
         + _metrics("evaluate best-of", BEST_OF_METRICS)
+        + _metrics(
+            "evaluate capabilities",
+            TAX_FIELDS,
+            "What `evaluate capabilities --json` prints, and its folder keeps as `result.json`.\n\n",
+        )
         + _metrics(
             "evaluate pm",
             PM_FIELDS,

@@ -26,7 +26,7 @@ LAYERS = (
     {"conversation", "bradley_terry", "vote_cells", "runs", "programme_config", "parting", "reply_signs"},
     {"agreement", "drift"},
     {"train_config", "quantiles"},
-    {"config"},
+    {"config", "sandbox", "sandbox_inside"},
     {"errors"},
 )
 """Top first. A room imports from lower layers only, and from itself; rooms on one line never import each other."""

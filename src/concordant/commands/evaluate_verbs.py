@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from concordant.commands.agreement_verb import add_agreement
 from concordant.commands.best_of_verb import add_best_of
+from concordant.commands.bias_verbs import add_bias
 from concordant.commands.board_verbs import add_elo, add_plan
+from concordant.commands.capability_verbs import add_capabilities
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.distill_verbs import add_evaluate as add_distill
 from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures, write_measurement
 from concordant.commands.online_verbs import add_online
 from concordant.commands.ood_verbs import add_ood
 from concordant.commands.outcome import Outcome, Verbs
+from concordant.commands.refusal_verb import add_refusals
 from concordant.commands.tension_verb import add_tension
 from concordant.errors import UserError
 
@@ -65,6 +68,9 @@ def add(verbs: Verbs) -> None:
     frontier.set_defaults(run=evaluate_frontier_)
     add_best_of(evaluate)
     add_online(evaluate)
+    add_capabilities(evaluate)
+    add_bias(evaluate)
+    add_refusals(evaluate)
 
 
 def _add_pm(parser: argparse.ArgumentParser, run: object) -> None:

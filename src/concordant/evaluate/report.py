@@ -17,6 +17,7 @@ from concordant.errors import UserError
 from concordant.evaluate import figures as words
 from concordant.evaluate.best_of_figures import BEST_OF, best_of_figure
 from concordant.evaluate.board_figures import RED_TEAM_BOARD, board_figure
+from concordant.evaluate.capability_figures import figures_of
 from concordant.evaluate.figures import Figure, Missing
 from concordant.evaluate.frontiers_figure import frontiers_figure
 from concordant.evaluate.hhh_figures import category_figure, difference_figure
@@ -66,6 +67,7 @@ class Material:
         board: ``EloBoard.json()`` of helpful work.
         no_board: why there is none, where more is known than that.
         red_team_board: the same of red-team work, with ``"objective": "harmless"``.
+        capabilities: result of ``evaluate capabilities``.
         stages: ``{"name", "seconds", "detail"}`` in order.
         lineage: ``{"id", "kind", "parents": [id, …], "what"}``, inputs before outputs.
         worker_kinds: comparisons by who made them: ``{"person": 12, "scripted": 300}``.
@@ -94,6 +96,7 @@ class Material:
     board: Json | None = None
     no_board: str = ""
     red_team_board: Json | None = None
+    capabilities: Json | None = None
     stages: Sequence[Json] = ()
     lineage: Sequence[Json] = ()
     worker_kinds: Mapping[str, int] = field(default_factory=dict)
@@ -172,6 +175,7 @@ def draw_sections(material: Material) -> list[tuple[str, list[Figure | Missing]]
                 Missing(TENSION, NOT_PLACED) if material.tension is None else tension_figure(material.tension),
             ],
         ),
+        ("Capabilities", figures_of(material.capabilities)),
         (
             "Strange requests",
             [

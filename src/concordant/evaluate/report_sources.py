@@ -21,6 +21,7 @@ RUN_KINDS = {
     "distill": "context distillation",
     "policy": "policy",
     "best-of": "best of k",
+    "capabilities": "capabilities",
 }
 """Kinds of runs that a report knows, in words."""
 

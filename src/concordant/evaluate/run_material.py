@@ -68,6 +68,7 @@ def gather(title: str, sources: Sources) -> Material:
         policy=policy.result if policy is not None and policy.finished else None,
         policy_metrics=[] if policy is None else policy.metrics(),
         samples=[] if policy is None else before_and_after(policy.samples("trial")),
+        capabilities=next((run.result for run in sources.of_kind("capabilities") if run.finished), None),
         stages=[_stage(run) for run in ordered if run.finished and "seconds" in run.result],
         lineage=[_origin(run) for run in ordered],
         worker_kinds={} if pm is None or not pm.finished else dict(pm.result.get("worker_kinds", {})),

@@ -49,13 +49,15 @@ class SamplingLimits:
 
     Attributes:
         max_new_tokens: the reply limit.
-        temperature: divides the logits.
+        temperature: divides the logits; 0 takes the likeliest token always.
         rows: most replies in one batch.
+        stops: texts each of which ends a reply where it comes up; it stands in the reply's tokens.
     """
 
     max_new_tokens: int
     temperature: float = 1.0
     rows: int = 64
+    stops: tuple[str, ...] = ()
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
@@ -220,7 +222,7 @@ def _write(
         reply = replies[index][place]
         reply.tokens.append(token)
         reply.logprobs.append(logprob)
-        reply.finished = token == model.format.end_of_turn or _says_stop(model, reply.tokens)
+        reply.finished = token == model.format.end_of_turn or _says_stop(model, reply.tokens, limits.stops)
         if not reply.finished:
             keep.append(row)
         if on_token is not None:
@@ -265,6 +267,9 @@ def _draw(
     model: LanguageModel, hidden: Float[Tensor, "R D"], noise: Float[Tensor, " R"], temperature: float
 ) -> tuple[Int64[Tensor, " R"], Float[Tensor, " R"]]:
     """(token, log-probability) a row: the first token whose cumulative probability exceeds the row's noise."""
+    if temperature == 0:
+        likeliest = torch.log_softmax(model.causal.get_output_embeddings()(hidden).float(), dim=-1).max(dim=-1)
+        return likeliest.indices, likeliest.values
     logprobs = torch.log_softmax(model.causal.get_output_embeddings()(hidden).float() / temperature, dim=-1)
     cumulative = logprobs.exp().cumsum(dim=-1)
     target = noise.to(cumulative.dtype)[:, None] * cumulative[:, -1:]
@@ -282,10 +287,14 @@ def _uniform_noise(places: Sequence[tuple[int, int]], steps: int, seed: int) -> 
     return torch.stack(streams)
 
 
-def _says_stop(model: LanguageModel, tokens: list[int]) -> bool:
-    """Whether a model without a template has begun to write the human's next turn."""
-    stop = model.format.stop_text
-    return stop is not None and stop in model.tokenizer.decode(tokens[-12:])
+def _says_stop(model: LanguageModel, tokens: list[int], stops: tuple[str, ...]) -> bool:
+    """Whether a text that ends the reply has come up, or a model without a template has begun to write the human's
+    next turn."""
+    said = [*stops, *filter(None, [model.format.stop_text])]
+    if not said:
+        return False
+    end = model.tokenizer.decode(tokens[-12:])
+    return any(stop in end for stop in said)
 
 
 @dataclass(frozen=True)
