@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 from concordant.collect.api_writer import write_request
@@ -229,9 +230,9 @@ def _elsewhere(desk: _Desk) -> Iterator[None]:
             free = REMOTE_AT_ONCE - len(running)
             if free and queue_length(desk.db, REMOTE):
                 owner, jobs = desk.claim(free, REMOTE)
-                running.extend(start(lambda job=job: _write_group(desk, owner, [job])) for job in jobs)  # type: ignore[misc]
+                running.extend(start(partial(_write_group, desk, owner, [job])) for job in jobs)
             elif free and api_waits(desk.db, REMOTE):
-                running.append(start(lambda: write_request(desk.db, desk.samplers, desk.stop, REMOTE)))
+                running.append(start(partial(write_request, desk.db, desk.samplers, desk.stop, REMOTE)))
 
     looker = start(look)
     try:
