@@ -4,11 +4,14 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
@@ -27,6 +30,7 @@ from concordant.store.deployment_tables import ApiRequestRow
 from concordant.store.kill_switch import stop
 from concordant.store.registry import Snapshot, active_deployments, deploy, retire
 from concordant.store.reply_queue import claim, finish
+from served import free_port
 from stories import ask as ask_as_worker
 from stories import base_model, draw, person, policy_model
 from visitors import fresh_store, room_with
@@ -276,6 +280,36 @@ class Waiting:
 
     def __exit__(self, *_: object) -> None:
         self._thread.join(20)
+
+
+@contextmanager
+def on_a_socket(room: Room) -> Iterator[str]:
+    """The application on a real socket, so that a client can hang up."""
+    port = free_port()
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(room), port=port, log_level="critical", lifespan="off", ws="none")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        until(lambda: server.started)
+        yield f"http://127.0.0.1:{port}/v1/chat/completions"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+def test_a_client_that_goes_away_cancels_its_request(service: Service) -> None:
+    """In the middle of a stream, and while it waits for a whole answer. Nobody writes here."""
+    headers = {"authorization": f"Bearer {service.secret}"}
+    with on_a_socket(room_with(service.db)) as url, httpx.Client(headers=headers, timeout=20) as client:
+        with client.stream("POST", url, json={**HELLO, "stream": True}) as answer:
+            assert "assistant" in next(answer.iter_lines())
+        until(lambda: [row.status for row in service.rows()] == ["cancelled"])
+        with pytest.raises(httpx.ReadTimeout):
+            client.post(url, json=HELLO, timeout=0.5)
+        until(lambda: [row.status for row in service.rows()] == ["cancelled"] * 2)
+    assert service.erased()
 
 
 def test_without_a_generator_it_says_so_and_keeps_nothing(store: Database, tmp_path: Path) -> None:

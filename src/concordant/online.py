@@ -40,6 +40,7 @@ from concordant.store.prompt_files import prompts_of
 from concordant.store.registry import (
     Snapshot,
     SnapshotKind,
+    State,
     active_deployments,
     add_snapshot,
     deploy,
@@ -47,6 +48,7 @@ from concordant.store.registry import (
     retire,
     snapshot,
     snapshots,
+    standing_deployments,
 )
 from concordant.train.judging import Judges
 from concordant.train.policy import train_policy
@@ -252,12 +254,21 @@ def _policy(iteration: Iteration, frozen: Json, pm: Json, watch: Watch) -> Json:
 
 
 def _deploy(iteration: Iteration, policy: Json) -> Json:
-    """Put the new snapshot beside the newest one before it; the older ones go."""
+    """Put the new snapshot beside the newest one before it; the older ones go.
+
+    Raises:
+        UserError: somebody stopped the one before it; no program undoes that.
+    """
     db, base = iteration.db, _base(iteration)
     run = iteration.programme.runs / policy["run"]
     spec = {"folder": base.spec["folder"], "adapter": str((run / "model").resolve())}
     old = _newest_before(iteration)
     new = add_snapshot(db, policy["run"], SnapshotKind.MODEL, spec, run=policy["run"], parents=(base.id,))
+    if any(one.state is State.STOPPED and one.snapshot.id == old.id for one in standing_deployments(db)):
+        raise UserError(
+            f"{old.label!r} was stopped, and the new policy is compared with it; make it live again "
+            f"('concordant deploy add {old.label}') and start this again"
+        )
     for kept in (old, new):
         deploy(db, kept.id, 1.0)
     for deployment in active_deployments(db):

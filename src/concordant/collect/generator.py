@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 from concordant.collect.api_writer import write_request
@@ -212,15 +213,16 @@ def _elsewhere(desk: _Desk) -> Iterator[None]:
     """
     over, running = threading.Event(), list[threading.Thread]()
 
-    def start(work: Callable[[], object]) -> None:
+    def start(work: Callable[[], object]) -> threading.Thread:
         def run() -> None:
             try:
                 work()
             except BaseException as error:
                 desk.progress.broke(error)
 
-        running.append(threading.Thread(target=run, name="endpoint", daemon=True))
-        running[-1].start()
+        thread = threading.Thread(target=run, name="endpoint", daemon=True)
+        thread.start()
+        return thread
 
     def look() -> None:
         while not (over.wait(IDLE_SECONDS) or desk.stop.is_set()):
@@ -228,17 +230,16 @@ def _elsewhere(desk: _Desk) -> Iterator[None]:
             free = REMOTE_AT_ONCE - len(running)
             if free and queue_length(desk.db, REMOTE):
                 owner, jobs = desk.claim(free, REMOTE)
-                for job in jobs:
-                    start(lambda owner=owner, job=job: _write_group(desk, owner, [job]))  # type: ignore[misc]
+                running.extend(start(partial(_write_group, desk, owner, [job])) for job in jobs)
             elif free and api_waits(desk.db, REMOTE):
-                start(lambda: write_request(desk.db, desk.samplers, desk.stop, REMOTE))
+                running.append(start(partial(write_request, desk.db, desk.samplers, desk.stop, REMOTE)))
 
-    start(look)
+    looker = start(look)
     try:
         yield
     finally:
         over.set()
-        for thread in list(running):
+        for thread in (looker, *running):
             thread.join(0.5)
 
 
