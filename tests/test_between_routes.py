@@ -105,7 +105,8 @@ def test_red_team_comparisons_only_in_a_session_with_such_work(
         page = red.client.get("/work").text
         assert "dark 1" in page and 'data-work="harmless"' in page and "veiled" in page
         red.send("/work/everyday")
-        assert red.page.form("/work/start") is not None, "whoever asks for everyday work sees none of it"
+        page = red.client.get("/work").text
+        assert "dark 1" not in page and 'data-work="harmless"' not in page, "who asks for everyday work sees none of it"
 
 
 def test_the_excluded_are_told_kindly_may_finish_and_begin_nothing(

@@ -1,5 +1,6 @@
 import math
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -38,8 +39,8 @@ def test_which_part_is_called_new_does_not_matter(n: int, m: int, data: st.DataO
     assert fisher_p(n - a, n, m - b, m) == pytest.approx(p)
 
 
-def row(values: list[float]) -> list[Moment]:
-    return [Moment(NOON + timedelta(hours=place), value) for place, value in enumerate(values)]
+def row(values: Sequence[int | float]) -> list[Moment]:
+    return [Moment(NOON + timedelta(hours=place), float(value)) for place, value in enumerate(values)]
 
 
 def test_a_worker_who_turns_to_one_side_is_flagged_and_a_steady_one_is_not() -> None:

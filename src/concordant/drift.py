@@ -175,7 +175,7 @@ def within_spread(groups: Sequence[Sequence[float]]) -> float:
 
 def share_of(hits: int, n: int) -> Part:
     """A share with Wilson's interval."""
-    return Part(n, hits / n, wilson(hits / n, n)) if n else Part(0)
+    return Part(n, hits / n, wilson(hits / n, float(n))) if n else Part(0)
 
 
 def binomial_p(hits: int, n: int, chance: float = 0.5) -> float:

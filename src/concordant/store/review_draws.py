@@ -192,7 +192,7 @@ def standing_verdicts(session: Session, worker_id: str | None = None, place: int
     return list(session.scalars(statement))
 
 
-def _undrawn() -> Select[tuple[TalkRow]]:
+def _undrawn() -> Select[TalkRow]:
     return (
         select(TalkRow)
         .join(WorkerRow, WorkerRow.id == TalkRow.worker_id)

@@ -7,7 +7,7 @@ here, and not what was chosen, except that the conversation went on from it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Integer, Select, cast, delete, exists, func, literal, select
 from sqlalchemy.orm import Session, aliased
@@ -159,7 +159,7 @@ def _claim(session: Session, staff_id: str) -> ReviewClaimRow | None:
     return session.scalar(mine.order_by(ReviewClaimRow.until.desc(), ReviewClaimRow.talk_id).limit(1))
 
 
-def _open(staff_id: str, place: int) -> Select[tuple[str, int, object]]:
+def _open(staff_id: str, place: int) -> Select[str, int, datetime | None]:
     """(talk, place, end) of what this reviewer may read as its first, or its second reader; the oldest first."""
     draw = ReviewDrawRow
     taken = exists().where(

@@ -155,7 +155,7 @@ def _held(session: Session, looker: Looker) -> SecondLookRow | None:
     )
 
 
-def _waiting(looker: Looker) -> Select[tuple[SecondLookRow]]:
+def _waiting(looker: Looker) -> Select[SecondLookRow]:
     """What this worker may be asked about, in the order in which it was made.
 
     Not what they know already: in a conversation of which they saw a later turn, the reply that was taken stood.
