@@ -14,7 +14,8 @@ import csv
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +24,6 @@ from fastapi.testclient import TestClient
 from concordant.collect.app import create_app
 from concordant.collect.room import Room
 from concordant.comparison import Objective
-from concordant.store import tables
 from concordant.store.database import Database
 from concordant.store.people import Worker, WorkerKind, add_staff_token
 from concordant.store.reply_queue import ReplyJob
@@ -38,16 +38,12 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, now: datetime = DAY_1) -> None:
         self.now = now
-        for table in tables.Base.metadata.tables.values():
-            column = table.c.get("created")
-            if column is not None and column.default is not None:
-                monkeypatch.setattr(column.default, "arg", lambda _context: self.tick())
-        for name in ("talks", "endings", "reply_queue", "sittings"):
-            monkeypatch.setattr(f"concordant.store.{name}.utc_now", self.tick)
+        # What the store calls is the same function everywhere, and SQLAlchemy keeps hold of it: so its own clock goes.
+        monkeypatch.setattr("concordant.store.tables.datetime", SimpleNamespace(now=self.tick))
 
-    def tick(self) -> datetime:
+    def tick(self, zone: tzinfo) -> datetime:
         self.now += timedelta(seconds=1)
-        return self.now
+        return self.now.astimezone(zone)
 
 
 class Story:

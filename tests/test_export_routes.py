@@ -115,7 +115,7 @@ def test_a_file_that_breaks_off_is_no_answer(story: Story, tmp_path: Path, monke
 @contextmanager
 def running(app: FastAPI) -> Iterator[str]:
     """The application behind a real server, since only that one has connections to break."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

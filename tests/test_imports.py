@@ -12,7 +12,7 @@ from concordant.errors import UserError
 from concordant.store import imports
 from concordant.store.database import Database
 from concordant.store.hh_files import read_hh
-from concordant.store.imports import ImportReport, import_files
+from concordant.store.imports import ImportReport, import_files, imported_files
 from concordant.store.preferences import Filter, preferences
 from concordant.store.tables import ImportedRow
 
@@ -40,6 +40,8 @@ def test_rows_come_back_as_they_were_in_the_files(database: Database, tmp_path: 
     report = take(database, *files)
     assert report.added == 5 and report.dropped == {"not JSON": 2}
     assert [(file.name, file.rows, file.taken) for file in report.files] == [("a.jsonl", 5, 3), ("b.jsonl", 2, 2)]
+    listed = [(one.name, one.rows, one.taken, one.dropped) for one in imported_files(database)]
+    assert listed == [("b.jsonl", 2, 2, {}), ("a.jsonl", 5, 3, {"not JSON": 2})]
     read = [one for file in files for one in read_hh(file, Objective.HELPFUL, Tranche.BASE).preferences]
     assert [one for _, one in preferences(database, Filter())] == read
 

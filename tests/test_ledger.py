@@ -73,7 +73,7 @@ def test_a_choice_that_comes_late_is_found_by_its_number(database: Database) -> 
     base, policy = base_model(database), policy_model(database)
     play(database, person(database), draw(base, policy), [1])
     _, comparison = ask(database, person(database, "late"), draw(base, policy))
-    sure, blind = Ledger(database, check_seconds=0), Ledger(database, check_seconds=1e9)
+    sure, blind = Ledger(database, check_seconds=0.0), Ledger(database, check_seconds=1e9)
     for ledger in (sure, blind):
         with ledger.open() as books:
             assert books.verdicts.total() == 1

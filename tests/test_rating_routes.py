@@ -27,7 +27,7 @@ def staff(story: Story, tmp_path: Path) -> Iterator[TestClient]:
 
 def test_both_boards_as_they_stand(staff: TestClient, story: Story) -> None:
     html = flat(staff.get("/researcher/ratings").text)
-    assert html.count("1 votes between different models by 1 worker;") == 2
+    assert html.count("1 vote between different models by 1 worker;") == 2
     assert html.count("Not settled: some model won or lost all its games") == 2
     (policy, base) = rows_of(staff.get("/researcher/ratings?csv=board-helpful&sort_board-helpful=elo").text)
     # One game won and a virtual one half won: 1.5 to 0.5, and 400 · log10(3) = 190.8

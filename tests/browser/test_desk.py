@@ -65,7 +65,7 @@ def page(served: Served, store: Database, browser: Browser) -> Iterator[Page]:
 def test_from_a_search_to_the_export(page: Page, store: Database, tmp_path: Path) -> None:
     page.get_by_role("link", name="Conversations", exact=True).click()
     page.get_by_label("Words").fill('"question 2" QUESTION')
-    page.get_by_label("Work").select_option("red team")
+    page.get_by_label("Work", exact=True).select_option("red team")
     page.get_by_role("button", name="Find").click()
     expect(page.locator("tbody tr")).to_have_count(1)
     expect(page.get_by_label("Words")).to_have_value('"question 2" QUESTION')
@@ -80,7 +80,7 @@ def test_from_a_search_to_the_export(page: Page, store: Database, tmp_path: Path
     expect(page.get_by_label("Words")).to_have_value('"question 2" QUESTION')
 
     page.get_by_role("link", name="Exports", exact=True).click()
-    page.get_by_label("Work").select_option("helpful")
+    page.get_by_label("Work", exact=True).select_option("helpful")
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_text("15 comparisons;")).to_be_visible()
     with page.expect_download() as waiting:

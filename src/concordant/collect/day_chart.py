@@ -45,7 +45,9 @@ def day_chart(days: Mapping[str, tuple[int, int]]) -> Markup:
     top = _round_up(max(bar.helpful + bar.red_team for bar in found))
     high = _HEIGHT - _BOTTOM - _TOP
     step = (_WIDTH - _LEFT) / max(len(found), 14)
-    parts = [_axis(value, high * value / top) for value in (0, top // 2, top) if value in (0, top) or top % 2 == 0]
+    parts = [
+        _axis(value, high * value / top) for value in sorted({0, top // 2, top}) if top % 2 == 0 or value in (0, top)
+    ]
     for index, bar in enumerate(found):
         left, foot = _LEFT + index * step, float(_HEIGHT - _BOTTOM)
         title = f"{unit} of {bar.day}" if unit == "week" else f"{bar.day}"

@@ -105,14 +105,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Labels and tranches of the snapshots (by id)."""
+    """Labels and tranches of the snapshots (by id), the oldest first."""
 
     labels: dict[str, str]
     tranches: dict[str, Tranche]
 
     @classmethod
     def read(cls, session: Session) -> "Models":
-        rows = {row.id: row for row in session.scalars(select(SnapshotRow))}
+        rows = {
+            row.id: row for row in session.scalars(select(SnapshotRow).order_by(SnapshotRow.created, SnapshotRow.id))
+        }
         policies = set(session.scalars(select(RunRow.name).where(RunRow.kind == "policy")))
         return cls(
             {key: row.label for key, row in rows.items()},
