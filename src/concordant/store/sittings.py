@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, select
+from sqlalchemy import ColumnElement, Result, Select, Text, and_, bindparam, case, func, select
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
@@ -279,6 +281,21 @@ class _Counts:
 
 def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
     """Sitting id → what its conversations add up to."""
+    return _counted(session.execute(_adding_up(which)))
+
+
+def _counts_of(session: Session, sitting_id: str) -> _Counts:
+    """The same of one sitting; every page of a worker asks for it."""
+    return _counted(session.execute(_adding_up_one(), {"sitting": sitting_id})).get(sitting_id, _Counts())
+
+
+@cache
+def _adding_up_one() -> Select[Any]:
+    """Made once: making it takes longer than running it."""
+    return _adding_up(SittingRow.id == bindparam("sitting", type_=Text()))
+
+
+def _adding_up(which: ColumnElement[bool]) -> Select[Any]:
     per_talk = (
         select(
             TalkRow.sitting_id.label("sitting"),
@@ -301,17 +318,18 @@ def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
     )
     over = per_talk.c.ended.is_not(None)
     whole = per_talk.c.choices >= per_talk.c.turns
-    rows = session.execute(
-        select(
-            per_talk.c.sitting,
-            func.sum(case((and_(over, whole), 1), else_=0)),
-            func.sum(case((and_(over, ~whole), 1), else_=0)),
-            func.sum(per_talk.c.messages),
-            func.sum(per_talk.c.choices),
-            func.sum(case((per_talk.c.objective == Objective.HARMLESS.value, 1), else_=0)),
-            *(func.max(per_talk.c[name]) for name in ("began", "said", "chosen", "ended")),
-        ).group_by(per_talk.c.sitting)
-    )
+    return select(
+        per_talk.c.sitting,
+        func.sum(case((and_(over, whole), 1), else_=0)),
+        func.sum(case((and_(over, ~whole), 1), else_=0)),
+        func.sum(per_talk.c.messages),
+        func.sum(per_talk.c.choices),
+        func.sum(case((per_talk.c.objective == Objective.HARMLESS.value, 1), else_=0)),
+        *(func.max(per_talk.c[name]) for name in ("began", "said", "chosen", "ended")),
+    ).group_by(per_talk.c.sitting)
+
+
+def _counted(rows: Result[Any]) -> dict[str, _Counts]:
     return {
         sitting: _Counts(done, left, int(said), int(choices), red, max(one for one in moments if one is not None))
         for sitting, done, left, said, choices, red, *moments in rows
@@ -319,7 +337,7 @@ def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
 
 
 def _sitting(session: Session, row: SittingRow) -> Sitting:
-    return _made(row, _counts(session, SittingRow.id == row.id).get(row.id, _Counts()))
+    return _made(row, _counts_of(session, row.id))
 
 
 def _made(row: SittingRow, counts: _Counts) -> Sitting:
