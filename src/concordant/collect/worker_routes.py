@@ -95,17 +95,17 @@ def work(room: RoomHere, worker: GuestHere, done: str = "", again: str = "", edi
 
     ``done``: what was just finished, for a word of thanks; ``again``: choose anew; ``edit``: rewrite the reply taken.
     """
+    talk, agreed = talks.current_talk(room.db, worker.id), has_agreed(room.db, worker.id, room.consent)
+    if talk is not None and agreed:
+        note = room.say("leave.switched") if done == "switched" else ""
+        return talk_page(room, talk, Shown(again=bool(again), edit=bool(edit), note=note))
     sitting = last_sitting(room.db, worker.id)
-    talk = talks.current_talk(room.db, worker.id)
     is_over = sitting is not None and sitting.ended is not None and talk is None
-    if not has_agreed(room.db, worker.id, room.consent):
+    if not agreed:
         # Who declined may think again on their own link; who came from a panel goes back there.
         if sitting is not None and is_over and (sitting.handoff is not None or _said_no(sitting, again)):
             return done_page(room, worker, sitting)
         return consent_page(room)
-    if talk is not None:
-        note = room.say("leave.switched") if done == "switched" else ""
-        return talk_page(room, talk, Shown(again=bool(again), edit=bool(edit), note=note))
     if sitting is not None and is_over and (sitting.handoff is not None or sitting.outcome is not Outcome.DECLINED):
         return done_page(room, worker, sitting)
     now = None if is_over else sitting

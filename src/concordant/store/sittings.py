@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Result, Select, Text, and_, bindparam, case, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
@@ -301,6 +303,24 @@ class _Counts:
 
 def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
     """Sitting id → what its conversations add up to."""
+    return _counted(session.execute(_adding_up(which)), session.execute(_opinions(which)))
+
+
+def _counts_of(session: Session, sitting_id: str) -> _Counts:
+    """The same of one sitting; every page of a worker asks for it."""
+    given = {"sitting": sitting_id}
+    talks, opinions = (session.execute(statement, given) for statement in _of_one())
+    return _counted(talks, opinions).get(sitting_id, _Counts())
+
+
+@cache
+def _of_one() -> tuple[Select[Any], Select[Any]]:
+    """Made once: making them takes longer than running them."""
+    which = SittingRow.id == bindparam("sitting", type_=Text())
+    return _adding_up(which), _opinions(which)
+
+
+def _adding_up(which: ColumnElement[bool]) -> Select[Any]:
     per_talk = (
         select(
             TalkRow.sitting_id.label("sitting"),
@@ -323,35 +343,40 @@ def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
     )
     over = per_talk.c.ended.is_not(None)
     whole = per_talk.c.choices >= per_talk.c.turns
-    rows = session.execute(
-        select(
-            per_talk.c.sitting,
-            func.sum(case((and_(over, whole), 1), else_=0)),
-            func.sum(case((and_(over, ~whole), 1), else_=0)),
-            func.sum(per_talk.c.messages),
-            func.sum(per_talk.c.choices),
-            func.sum(case((per_talk.c.objective == Objective.HARMLESS.value, 1), else_=0)),
-            *(func.max(per_talk.c[name]) for name in ("began", "said", "chosen", "ended")),
-        ).group_by(per_talk.c.sitting)
-    )
-    found = {
-        sitting: _Counts(done, left, int(said), int(choices), red, max(one for one in moments if one is not None))
-        for sitting, done, left, said, choices, red, *moments in rows
-    }
-    opinions = (
+    return select(
+        per_talk.c.sitting,
+        func.sum(case((and_(over, whole), 1), else_=0)),
+        func.sum(case((and_(over, ~whole), 1), else_=0)),
+        func.sum(per_talk.c.messages),
+        func.sum(per_talk.c.choices),
+        func.sum(case((per_talk.c.objective == Objective.HARMLESS.value, 1), else_=0)),
+        *(func.max(per_talk.c[name]) for name in ("began", "said", "chosen", "ended")),
+    ).group_by(per_talk.c.sitting)
+
+
+def _opinions(which: ColumnElement[bool]) -> Select[Any]:
+    """Second opinions by sitting."""
+    return (
         select(SecondOpinionRow.sitting_id, func.count(), func.max(SecondOpinionRow.created))
         .join(SittingRow, SittingRow.id == SecondOpinionRow.sitting_id)
         .where(which)
         .group_by(SecondOpinionRow.sitting_id)
     )
-    for sitting, looks, said in session.execute(opinions):
+
+
+def _counted(talks: Result[Any], opinions: Result[Any]) -> dict[str, _Counts]:
+    found = {
+        sitting: _Counts(done, left, int(said), int(choices), red, max(one for one in moments if one is not None))
+        for sitting, done, left, said, choices, red, *moments in talks
+    }
+    for sitting, looks, said in opinions:
         before = found.get(sitting, _Counts())
         found[sitting] = replace(before, looks=looks, last=said if before.last is None else max(before.last, said))
     return found
 
 
 def _sitting(session: Session, row: SittingRow) -> Sitting:
-    return _made(row, _counts(session, SittingRow.id == row.id).get(row.id, _Counts()))
+    return _made(row, _counts_of(session, row.id))
 
 
 def _made(row: SittingRow, counts: _Counts) -> Sitting:
