@@ -43,11 +43,11 @@ def test_the_likeliest_option_is_the_answer(tmp_path: Path, material: Callable[[
     assert rows[0]["answered"] == [0.0, -3.0, -3.0, -3.0]
 
 
-def test_a_longer_option_may_be_likelier_by_the_byte(tmp_path: Path, material: Callable[[str], Material]) -> None:
-    lengths = {"takes water.": -2.0, "takes salt.": -2.1, "takes bread.": -1.99, "takes flour.": -1.98}
+def test_a_longer_option_may_be_likelier_by_the_character(tmp_path: Path, material: Callable[[str], Material]) -> None:
+    lengths = {"takes water.": -2.0, "takes salt.": -1.9, "takes bread.": -1.99, "takes flour.": -1.98}
     swag = material("hellaswag")
     rows = ask(ScriptedAsked(tmp_path, lambda _, option: lengths[option.strip()]), swag)
-    assert [row["acc"] for row in rows] == [float(item.gold == 3) for item in swag.items]
+    assert [row["acc"] for row in rows] == [float(item.gold == 1) for item in swag.items]
     assert [row["acc_norm"] for row in rows] == [float(item.gold == 3) for item in swag.items]
 
 
