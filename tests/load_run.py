@@ -20,11 +20,12 @@ from concordant.comparison import Objective
 from concordant.programme import Programme
 from concordant.store.consents import agree
 from concordant.store.database import Database
-from concordant.store.people import WorkerKind, add_staff_token, add_worker
+from concordant.store.people import WorkerKind, add_worker
 from concordant.store.registry import SnapshotKind, add_snapshot, deploy
 from concordant.store.reply_queue import claim
 from concordant.store.talks import Draw, open_talk, say
 from served import Served
+from visitors import signed_in_staff
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def run_load(folder: Path, store_url: str, size: Size) -> Measured:
     database = Database.open(Programme.open(folder).store_url)
     try:
         held = _held(database, size.streams)
-        staff = add_staff_token(database)
+        _, staff = signed_in_staff(database)
         with served:
             command = [sys.executable, "-m", "concordant.cli", "simulate", "100000", "--dir", str(folder)]
             with (folder / "simulate.out").open("wb") as out:

@@ -12,7 +12,7 @@ from concordant.collect.app import create_app
 from concordant.collect.room import Room
 from concordant.collect.served_page import read_page
 from concordant.programme_config import PayConfig
-from concordant.store.people import add_staff_token
+from visitors import sign_in_staff
 
 PAY = PayConfig(currency="EUR", amount=Decimal("1.00"), red_team_extra=Decimal("0.40"), floor=Decimal(25))
 
@@ -26,7 +26,7 @@ def paying(room: Room) -> Room:
 def office(room: Room) -> Iterator[TestClient]:
     """A client with the researcher's cookie."""
     with TestClient(create_app(room)) as client:
-        client.get(f"/researcher?key={add_staff_token(room.db)}")
+        sign_in_staff(client, room.db)
         yield client
 
 

@@ -12,7 +12,7 @@ from concordant.collect.room import STAFF_COOKIE
 from concordant.programme_config import ReviewConfig
 from concordant.store.audit import acts
 from concordant.store.database import Database
-from concordant.store.people import Worker, add_staff_token
+from concordant.store.people import Worker
 from concordant.store.review_draws import Rule
 from concordant.store.reviews import held, judge, take
 from concordant.store.second_looks import Looker, give_opinion, held_look, take_look
@@ -20,7 +20,7 @@ from concordant.store.sittings import Offer, open_sitting
 from concordant.store.standing import standings
 from readings import NOON, Story, tell
 from stories import base_model, person
-from visitors import fresh_store, room_with
+from visitors import fresh_store, room_with, signed_in_staff
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def store(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def client(store: Database) -> Iterator[TestClient]:
-    with TestClient(create_app(room_with(store)), cookies={STAFF_COOKIE: add_staff_token(store)}) as found:
+    with TestClient(create_app(room_with(store)), cookies={STAFF_COOKIE: signed_in_staff(store)[1]}) as found:
         yield found
 
 

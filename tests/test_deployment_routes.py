@@ -12,11 +12,10 @@ from concordant.collect.room import Room
 from concordant.comparison import Objective
 from concordant.store.audit import acts
 from concordant.store.database import Database
-from concordant.store.people import add_staff_token
 from concordant.store.registry import State, active_deployments, deploy, standing_deployments
 from concordant.store.reply_queue import claim, fail
 from stories import ask, draw, person, play
-from visitors import Visitor, deploy_two, fresh_store, room_with
+from visitors import Visitor, deploy_two, fresh_store, room_with, sign_in_staff
 
 PAGE = "/researcher/deployments"
 
@@ -35,7 +34,7 @@ def room(store: Database) -> Room:
 @pytest.fixture
 def staff(room: Room) -> Iterator[TestClient]:
     with TestClient(create_app(room)) as client:
-        client.get(f"/researcher?key={add_staff_token(room.db)}")
+        sign_in_staff(client, room.db)
         yield client
 
 

@@ -24,10 +24,10 @@ from concordant.commands.outcome import for_terminal
 from concordant.comparison import Objective
 from concordant.programme import Programme
 from concordant.store.database import Database
-from concordant.store.people import WorkerKind, add_staff_token, add_worker
+from concordant.store.people import WorkerKind, add_worker
 from concordant.store.talks import current_talk, open_talk
 from hostile import ALL_IN_ONE, ANSI, EVERY, LONG, STEERING
-from visitors import Visitor, deploy_two, fresh_store, room_with, write_all
+from visitors import Visitor, deploy_two, fresh_store, room_with, sign_in_staff, write_all
 
 STRANGE = [
     *EVERY,
@@ -88,7 +88,7 @@ def visitor_with_a_pair(db: Database, name: str, objective: Objective) -> tuple[
     write_all(db, "one", "two")
     talk = current_talk(db, visitor.worker.id)
     assert talk is not None
-    visitor.client.get("/researcher", params={"key": add_staff_token(db)})
+    sign_in_staff(visitor.client, db)
     return visitor, [talk.id, comparison, visitor.worker.id]
 
 

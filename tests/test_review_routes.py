@@ -12,12 +12,11 @@ from concordant.collect.room import STAFF_COOKIE, reviewer_of
 from concordant.collect.served_page import ServedForm, read_page
 from concordant.store.audit import acts
 from concordant.store.database import Database
-from concordant.store.people import add_staff_token
 from concordant.store.review_draws import standing_verdicts
 from concordant.store.staff import Role, Staff
 from readings import NOON, Story, tell
 from stories import base_model, person
-from visitors import Visitor, fresh_store, room_with
+from visitors import Visitor, fresh_store, room_with, signed_in_staff
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def store(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def reviewer(store: Database) -> Iterator[TestClient]:
-    with TestClient(create_app(room_with(store)), cookies={STAFF_COOKIE: add_staff_token(store)}) as client:
+    with TestClient(create_app(room_with(store)), cookies={STAFF_COOKIE: signed_in_staff(store)[1]}) as client:
         yield client
 
 

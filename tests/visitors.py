@@ -89,11 +89,16 @@ class Visitor:
 
 def sign_in_staff(client: TestClient, db: Database, role: Role = Role.RESEARCHER, name: str = "Ann") -> Staff:
     """A new member of staff, signed in in this browser."""
-    login = f"{name.lower()}-{len(members(db))}"
-    staff = add_member(db, COMMAND_LINE, name, login, role).staff
-    with db.write() as session:
-        client.cookies.set(STAFF_COOKIE, open_session(session, staff.id, "a test", Terms()))
+    staff, cookie = signed_in_staff(db, role, name)
+    client.cookies.set(STAFF_COOKIE, cookie)
     return staff
+
+
+def signed_in_staff(db: Database, role: Role = Role.RESEARCHER, name: str = "Ann") -> tuple[Staff, str]:
+    """A new member of staff, and the cookie of a session of theirs."""
+    staff = add_member(db, COMMAND_LINE, name, f"{name.lower()}-{len(members(db))}", role).staff
+    with db.write() as session:
+        return staff, open_session(session, staff.id, "a test", Terms())
 
 
 def deploy_two(db: Database) -> tuple[Snapshot, Snapshot]:

@@ -11,13 +11,14 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page
 
+from concordant.collect.room import STAFF_COOKIE
 from concordant.comparison import Objective
 from concordant.store.database import Database
-from concordant.store.people import WorkerKind, add_staff_token, add_worker
+from concordant.store.people import WorkerKind, add_worker
 from concordant.store.sittings import Offer, begin_task, open_sitting
 from hostile import ALL_IN_ONE, BIDI, EVERY, LONG, SCRIPT, WIDE
 from in_process import serving, writing
-from visitors import deploy_two, fresh_store, room_with
+from visitors import deploy_two, fresh_store, room_with, signed_in_staff
 
 pytestmark = pytest.mark.browser
 
@@ -146,7 +147,8 @@ def _desk(staff: Watched, store: Database, url: str) -> None:
         id_, study = quote(f"x{text[:190]}"), quote(text)
         page.goto(f"{url}/panel?PROLIFIC_PID={id_}&STUDY_ID={study}&SESSION_ID={id_}")
         staff.check()
-    page.goto(f"{url}/researcher?key={add_staff_token(store)}")
+    page.context.add_cookies([{"name": STAFF_COOKIE, "value": signed_in_staff(store)[1], "url": url}])
+    page.goto(f"{url}/researcher")
     staff.check()
     pages = {
         *(link.get_attribute("href") for link in page.locator(".rail a").all()),
