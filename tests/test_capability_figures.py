@@ -7,6 +7,7 @@ from concordant.evaluate.capability_figures import FEW_SHOT, TAX, ZERO_SHOT, fig
 from concordant.evaluate.figures import Figure, Missing
 from concordant.evaluate.paired import Measured, table
 from concordant.evaluate.report import write_report
+from concordant.evaluate.report_sources import Sources
 from concordant.evaluate.run_material import gather
 from concordant.runs import Run
 
@@ -53,8 +54,8 @@ def test_what_is_missing_is_said() -> None:
 def test_a_report_shows_them(tmp_path: Path) -> None:
     run = Run.begin(tmp_path / "tax", "capabilities", {}, {})
     run.finish(table([part("arc-easy"), part("mmlu")], ["base", "policy"]))
-    material = gather("Report", [run])
-    page = write_report(material, tmp_path / "report").read_text()
+    material = gather("Report", Sources([run]))
+    page = write_report(material, tmp_path / "report").index.read_text()
     assert "policy against base: +15.0 points" in page and "arc-easy, 0-shot" in page
     assert (tmp_path / "report/alignment-tax.csv").exists()
-    assert "Capabilities" not in write_report(gather("Report", []), tmp_path / "other").read_text()
+    assert "Capabilities" not in write_report(gather("Report", Sources()), tmp_path / "other").index.read_text()

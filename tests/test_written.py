@@ -15,7 +15,7 @@ from concordant.store.database import Database
 from concordant.store.preferences import Filter, preferences
 from concordant.store.registry import Snapshot, SnapshotKind, snapshot
 from concordant.store.reply_queue import claim, finish
-from concordant.store.talks import choose, open_talk, say, view
+from concordant.store.talks import Given, choose, open_talk, say, view
 from concordant.store.written import WrittenFile, add_written, not_yet_given, read_written, written_replies
 from stories import base_model, draw, person
 
@@ -76,8 +76,8 @@ def test_a_person_against_a_model(database: Database, tmp_path: Path) -> None:
     base, worker = base_model(database), person(database)
     given = not_yet_given(database, people.id, worker.id)[1]
     talk = open_talk(database, worker.id, view_objective(), turns=1, study="")
-    comparison = say(database, talk, given.prompt, "given", draw(people, base), given.id)
-    assert say(database, talk, given.prompt, "given", draw(people, base), given.id) == comparison
+    comparison = say(database, talk, given.prompt, "given", draw(people, base), Given(given.id))
+    assert say(database, talk, given.prompt, "given", draw(people, base), Given(given.id)) == comparison
     shown = view(database, talk)
     assert shown.given and shown.conversation.first_human_turn == "why is the sky blue"
     jobs = claim(database, "w", 10, 60.0)

@@ -21,7 +21,7 @@ from concordant.store.audit import acts
 from concordant.store.erasure import erase, erasure_of, written_by
 from concordant.store.holdings import holdings
 from concordant.store.letters import thread
-from concordant.store.overview import recent_talks
+from concordant.store.overview import talk_summaries
 from concordant.store.pay_book import Account, accounts, payments
 from concordant.store.pay_rules import Terms, amount_text, money
 from concordant.store.people import WorkerKind, end_links, invite, permit_edits
@@ -242,7 +242,7 @@ def _worker_page(room: Room, worker_id: str, problem: str = "") -> HTMLResponse:
         terms=terms,
         money=lambda units: amount_text(units, terms.currency),
         payments=payments(room.db, worker_id),
-        talks=[talk for one in talks_of(room.db, worker_id, MOST_TALKS) for talk in recent_talks(room.db, 1, one)],
+        talks=talk_summaries(room.db, talks_of(room.db, worker_id, MOST_TALKS)),
         most=MOST_TALKS,
         agreements=agreements(room.db, worker_id),
         current=room.consent.digest,

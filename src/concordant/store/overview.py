@@ -173,7 +173,10 @@ def summaries(session: Session, ids: Sequence[str]) -> list[TalkSummary]:
         .distinct()
     ):
         wrote.setdefault(talk_id, set()).add(label)
-    found = {row[0].id: _summary(*row, wrote.get(row[0].id, set())) for row in session.execute(statement)}
+    found = {
+        talk.id: _summary(talk, worker, choices, first, wrote.get(talk.id, set()))
+        for talk, worker, choices, first in session.execute(statement)
+    }
     return [found[talk_id] for talk_id in ids if talk_id in found]
 
 
@@ -182,6 +185,12 @@ def recent_talks(db: Database, limit: int) -> list[TalkSummary]:
     newest = select(TalkRow.id).order_by(TalkRow.created.desc(), TalkRow.id).limit(limit)
     with db.read() as session:
         return summaries(session, list(session.scalars(newest)))
+
+
+def talk_summaries(db: Database, ids: Sequence[str]) -> list[TalkSummary]:
+    """``summaries`` in a transaction of their own."""
+    with db.read() as session:
+        return summaries(session, ids)
 
 
 def talk_record(db: Database, talk_id: str) -> tuple[TalkSummary, list[TurnRecord]]:

@@ -217,15 +217,6 @@ def _talk_ids(objective: Objective | None, study: str | None) -> Select[str, dat
     return statement
 
 
-def _records(
-    talk: TalkRow, worker: WorkerRow, turn: Exchange, prompt: Conversation, models: Models
-) -> Iterator[Record]:
-    if turn.choice is not None:
-        yield _collected(talk, worker, turn, prompt, models)
-    if turn.edit is not None:
-        yield _edited(talk, worker, turn, prompt, models)
-
-
 def _collected(talk: TalkRow, worker: WorkerRow, turn: Exchange, prompt: Conversation, models: Models) -> Record:
     assert turn.choice is not None
     a, b = turn.replies

@@ -5,14 +5,14 @@ worker has one open sitting. How it ended is recorded once and stays; one that n
 by its last sign of life, so that a part of it can be paid all the same. Left out: rates and sums.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Result, Select, Text, and_, bindparam, case, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, case, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
@@ -309,12 +309,12 @@ def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
 def _counts_of(session: Session, sitting_id: str) -> _Counts:
     """The same of one sitting; every page of a worker asks for it."""
     given = {"sitting": sitting_id}
-    talks, opinions = (session.execute(statement, given) for statement in _of_one())
-    return _counted(talks, opinions).get(sitting_id, _Counts())
+    talks, opinions = _of_one()
+    return _counted(session.execute(talks, given), session.execute(opinions, given)).get(sitting_id, _Counts())
 
 
 @cache
-def _of_one() -> tuple[Select[Any], Select[Any]]:
+def _of_one() -> tuple[Select[Any], Select[str | None, int, datetime]]:
     """Made once: making them takes longer than running them."""
     which = SittingRow.id == bindparam("sitting", type_=Text())
     return _adding_up(which), _opinions(which)
@@ -354,7 +354,7 @@ def _adding_up(which: ColumnElement[bool]) -> Select[Any]:
     ).group_by(per_talk.c.sitting)
 
 
-def _opinions(which: ColumnElement[bool]) -> Select[Any]:
+def _opinions(which: ColumnElement[bool]) -> Select[str | None, int, datetime]:
     """Second opinions by sitting."""
     return (
         select(SecondOpinionRow.sitting_id, func.count(), func.max(SecondOpinionRow.created))
@@ -364,7 +364,7 @@ def _opinions(which: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-def _counted(talks: Result[Any], opinions: Result[Any]) -> dict[str, _Counts]:
+def _counted(talks: Iterable[Any], opinions: Iterable[Any]) -> dict[str, _Counts]:
     found = {
         sitting: _Counts(done, left, int(said), int(choices), red, max(one for one in moments if one is not None))
         for sitting, done, left, said, choices, red, *moments in talks
