@@ -14,7 +14,11 @@ PEERS := trl==1.16.0 datasets==5.2.0 dill==0.4.1 multiprocess==0.70.19 xxhash
 # evalica and arena-rank ask for another numpy, so they get packages of their own.
 ELO_PEERS := evalica==0.4.2 arena-rank==0.1.1
 
-.PHONY: help install demo test check bench bench-pm bench-elo docs lock
+# The last TRL with a PPO trainer that can be used, and the transformers it wants; torch is the project's own.
+PPO_PEERS := trl==0.21.0 transformers==4.55.4 tokenizers==0.21.4 huggingface-hub==0.34.4 accelerate==1.10.1 \
+	peft==0.17.1 datasets==4.4.1 dill==0.4.0 multiprocess==0.70.18 xxhash==3.6.0
+
+.PHONY: help install demo test check bench bench-pm bench-elo bench-ppo docs tour lock
 help:
 	@echo "make VERB, where VERB is one of"
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,7 +37,7 @@ check: $(READY) ## what a commit must pass: format, lint, types, layers, docs
 	@echo "Layers and docs …" && $(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py
 
 bench: $(READY) ## the side-by-side measurements in benchmarks/; each writes its JSON beside itself
-	@for script in $(filter-out %_against_trl.py %_against_peers.py %/matmul.py,$(wildcard benchmarks/*.py)); do echo "$$script …" && $(BIN)/python "$$script" || exit 1; done
+	@for script in $(filter-out %_against_trl.py %_against_peers.py %/matmul.py %/machine.py,$(wildcard benchmarks/*.py)); do echo "$$script …" && $(BIN)/python "$$script" || exit 1; done
 
 bench-pm: $(READY) ## train a preference model here and with TRL; BENCH_ARGS="--data FILE" for real comparisons
 	@test -d benchmarks/.peers/trl || $(BIN)/python -m pip install -qq --no-deps --target benchmarks/.peers $(PEERS)
@@ -43,8 +47,16 @@ bench-elo: $(READY) ## ratings here, with evalica and with arena-rank: the same 
 	@test -d benchmarks/.peers-elo/arena_rank || $(BIN)/python -m pip install -qq --target benchmarks/.peers-elo $(ELO_PEERS)
 	@$(BIN)/python benchmarks/elo_against_peers.py $(BENCH_ARGS)
 
+bench-ppo: $(READY) ## PPO here and with TRL's last PPO trainer, then sampling alone; BENCH_ARGS="--data FILE" for real prompts
+	@test -d benchmarks/.peers-ppo/trl || $(BIN)/python -m pip install -qq --no-deps --target benchmarks/.peers-ppo $(PPO_PEERS)
+	@$(BIN)/python benchmarks/ppo_against_trl.py $(BENCH_ARGS)
+	@$(BIN)/python benchmarks/generation_speed.py
+
 docs: $(READY) ## rewrite the pages of docs/ that are made from the code
 	@$(BIN)/python docs/generate.py
+
+tour: $(READY) ## take the pictures of docs/tour.md anew, in Chromium
+	@$(BIN)/python docs/make_tour.py
 
 lock: $(READY) ## write the versions that stand in .venv to requirements.lock
 	@$(BIN)/python -m pip check

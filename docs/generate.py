@@ -6,6 +6,7 @@
 import argparse
 import sys
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -27,6 +28,9 @@ def config_page() -> str:
     for name, field in ProgrammeConfig.model_fields.items():
         if (section := _section(field)) is not None:
             sections.append((name, section, field.description or ""))
+            for inner, part in section.model_fields.items():
+                if (nested := _section(part)) is not None:
+                    sections.append((f"{name}.{inner}", nested, part.description or ""))
     pretraining = "What `train pmp` takes. It is a command of its own: no section of `concordant.toml`."
     sections.append(("pmp", PmpConfig, pretraining))
     sections.append(("distill", DistillConfig, "What `train distill` takes; no section of `concordant.toml` either."))
@@ -37,9 +41,8 @@ def config_page() -> str:
         "error. A run writes what it used, resolved, to its `config.json`.\n"
     ]
     for name, section, description in sections:
-        title = (
-            "The programme" if not name else f"[{name}]" if name in ProgrammeConfig.model_fields else f"train {name}"
-        )
+        is_setting = name.partition(".")[0] in ProgrammeConfig.model_fields
+        title = "The programme" if not name else f"[{name}]" if is_setting else f"train {name}"
         parts.append(f"\n## {title}\n" + (f"\n{description}\n" if description else ""))
         parts.append("\n| key | default | allowed | meaning |\n|---|---|---|---|\n")
         parts.extend(
@@ -58,6 +61,8 @@ def _section(field: FieldInfo) -> type[Section] | None:
 def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return repr(list(value))
+    if isinstance(value, Decimal):
+        return str(value)
     return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
 
 
@@ -135,6 +140,7 @@ def metrics_page() -> str:
     from concordant.evaluate.accuracy import PM_FIELDS
     from concordant.evaluate.best_of_run import BEST_OF_METRICS
     from concordant.evaluate.distance import DISTANCE_FIELDS
+    from concordant.evaluate.paired import TAX_FIELDS
     from concordant.prompt_writing import WRITING_METRICS
     from concordant.train.distill import DISTILL_METRICS
     from concordant.train.pm import PM_METRICS, PMP_METRICS
@@ -153,6 +159,11 @@ def metrics_page() -> str:
         )
         + _metrics("prompts write", WRITING_METRICS)
         + _metrics("evaluate best-of", BEST_OF_METRICS)
+        + _metrics(
+            "evaluate capabilities",
+            TAX_FIELDS,
+            "What `evaluate capabilities --json` prints, and its folder keeps as `result.json`.\n\n",
+        )
         + _metrics(
             "evaluate pm",
             PM_FIELDS,

@@ -25,10 +25,11 @@ from concordant.collect.app import create_app
 from concordant.collect.room import Room
 from concordant.comparison import Objective
 from concordant.store.database import Database
-from concordant.store.people import Worker, WorkerKind, add_staff_token
+from concordant.store.people import Worker, WorkerKind
 from concordant.store.reply_queue import ReplyJob
 from concordant.store.talks import Draw, Ending, choose, end_talk, open_talk, say
 from stories import base_model, draw, person, policy_model, write_replies
+from visitors import sign_in_staff
 
 DAY_1, DAY_2 = datetime(2026, 3, 1, 23, 50, tzinfo=UTC), datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -91,7 +92,7 @@ class Story:
 def staff_client(room: Room) -> Iterator[TestClient]:
     """A researcher's browser."""
     with TestClient(create_app(room)) as client:
-        client.get(f"/researcher?key={add_staff_token(room.db)}")
+        sign_in_staff(client, room.db)
         yield client
 
 

@@ -72,6 +72,9 @@ class Seat:
     def choose(self, key: str) -> None:
         """Waits for both replies, chooses with a key and confirms."""
         self.page.wait_for_selector("form.choose")
+        if self.page.locator("form.choose #unveil").count():
+            self.page.locator("#unveil").check()
+            self.page.locator("#unveil").blur()
         self.page.keyboard.press(key)
         self.page.keyboard.press("Enter")
         self.page.wait_for_selector("form.say, form.end")

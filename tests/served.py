@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from concordant.collect.serving import links
 from concordant.programme import Programme
+from concordant.store.database import Database
 
 
 def free_port() -> int:
@@ -58,6 +60,14 @@ class Served:
             assert time.monotonic() < deadline, "the pages were not up within 60 s"
             time.sleep(0.05)
         self.links = dict(re.findall(r"(worker|researcher) +(\S+)", (self.folder / "serve.out").read_text()))
+
+    def staff_link(self) -> str:
+        """Another one-time link for the researcher: the printed one, and the last one made here, end with it."""
+        database = Database.open(Programme.open(self.folder).store_url)
+        try:
+            return links(database, self.folder, self.url).researcher
+        finally:
+            database.close()
 
     def kill(self) -> None:
         """The web process, as a power cut would."""

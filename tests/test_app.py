@@ -69,15 +69,25 @@ def test_a_banner_stands_on_every_page(store: Database) -> None:
 
 
 def test_streams_run_beside_blocking_routes() -> None:
-    """Only the stream is a coroutine; every other route runs in a thread, because it waits for the store."""
+    """Only what streams is a coroutine; every other route runs in a thread, because it waits for the store."""
     import inspect
 
-    from concordant.collect import day_routes, panel, researcher_routes, worker_routes
+    from concordant.collect import (
+        chat_routes,
+        day_routes,
+        deployment_routes,
+        oidc_routes,
+        panel,
+        researcher_routes,
+        settings_routes,
+        staff_routes,
+        worker_routes,
+    )
 
-    routes = [
-        route for part in (module, panel, day_routes, worker_routes, researcher_routes) for route in part.router.routes
-    ]
+    staffs = (chat_routes, deployment_routes, researcher_routes, settings_routes, staff_routes, oidc_routes)
+    parts = (module, panel, day_routes, worker_routes, *staffs)
+    routes = [route for part in parts for route in part.router.routes]
     coroutines = {
         getattr(route, "path", "") for route in routes if inspect.iscoroutinefunction(getattr(route, "endpoint", None))
     }
-    assert coroutines == {"/work/stream/{comparison_id}"}
+    assert coroutines == {"/work/stream/{comparison_id}", "/v1/chat/completions"}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from concordant.cli import main
-from concordant.commands.prompt_sources import named_model
+from concordant.models.made_model import model_id
 from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Run
 from hh_rows import write_hh
@@ -75,10 +76,15 @@ def test_numbers_and_files(
 
 
 def test_a_policy_on_the_same_axes(
-    words: list[str], pm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], pm: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, against in (("policy", named_model(pm)), ("other", "pm@000000000000")):
-        run = Run.begin(tmp_path / name, "policy", {}, {"pm": against})
+    base, own = model_id(toy.chat), model_id(pm)
+    for name, against, begun in (
+        ("policy", own, base),
+        ("other", "pm@000000000000", base),
+        ("elsewhere", own, "chat@000000000000"),
+    ):
+        run = Run.begin(tmp_path / name, "policy", {}, {"pm": against, "base": begun})
         run.log({"step": 1, "kl": 0.25, "score": 0.5})
     said(capsys, [*words, "--policy", str(tmp_path / "policy")])
     table = list(csv.DictReader((tmp_path / "out/best-of-k-against-root-kl.csv").read_text().splitlines()))
@@ -86,7 +92,35 @@ def test_a_policy_on_the_same_axes(
     assert "was trained against pm@000000000000, and --pm is pm@" in refused(
         capsys, [*words, "--policy", str(tmp_path / "other")]
     )
+    assert f"was trained from chat@000000000000, and --model is {base}" in refused(
+        capsys, [*words, "--policy", str(tmp_path / "elsewhere")]
+    )
     assert "is no policy run" in refused(capsys, [*words, "--policy", str(tmp_path / "out")])
+
+
+def test_a_run_that_was_killed_keeps_what_it_had_and_goes_on_with_the_same_inputs_alone(
+    words: list[str], pm: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed before its result was whole, how many prompts were too long is not lost; models are known by content."""
+    finish = Run.finish
+
+    def killed(run: Run, result: dict[str, Any]) -> None:
+        finish(run, result)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "finish", killed)
+        assert main(words) == 130
+    capsys.readouterr()
+    assert said(capsys, words)["left_out"] == 1
+    parents = Run.open(tmp_path / "out").head["parents"]
+    assert parents["model"] == model_id(toy.chat) and parents["pm"].startswith("pm@")
+    PreferenceModel.from_language_model(toy.chat, seed=3).save(pm)
+    assert "holds another run (parents.pm was 'pm@" in refused(capsys, words)
+    moved = tmp_path / "chat"
+    shutil.copytree(toy.gpt2, moved)
+    words[words.index("--model") + 1] = str(moved)
+    assert "parents.model was 'chat@" in refused(capsys, words)
 
 
 def test_what_cannot_be_asked_is_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

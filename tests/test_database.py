@@ -15,7 +15,7 @@ from concordant.errors import UserError
 from concordant.store import database as database_module
 from concordant.store.database import Database
 from concordant.store.tables import Base, WorkerRow
-from conftest import PostgresStore
+from postgres_server import PostgresStore
 
 
 def worker(name: str) -> WorkerRow:

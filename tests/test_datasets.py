@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from concordant.comparison import Objective
+from concordant.comparison import Objective, Tranche
 from concordant.errors import UserError
 from concordant.store.database import Database
-from concordant.store.datasets import datasets, freeze, load_dataset
+from concordant.store.datasets import datasets, freeze, freeze_again, load_dataset
 from concordant.store.people import WorkerKind
 from concordant.store.preferences import Filter, preferences
 from concordant.store.talks import choose
@@ -118,3 +118,10 @@ def test_damage_is_found_out(filled: Database, tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match="does not exist"):
         load_dataset(path)
+
+
+def test_a_filter_comes_back_and_freezes_again(database: Database, tmp_path: Path) -> None:
+    for filter in (Filter(), Filter(Objective.HARMLESS, Tranche.RS, "s", ("a", "b"), True, "store")):
+        assert Filter.from_json(filter.to_json()) == filter
+    with pytest.raises(UserError, match="there is no data set 'none'"):
+        freeze_again(database, "none", "new", tmp_path)

@@ -288,7 +288,7 @@ def test_red_team_replies_are_blurred_until_asked_for_and_help_is_near(store: Da
             html = visitor.client.get("/work").text
             assert 'href="tel:0800123"' in html and 'href="https://help.example/"' in html
             assert "Stop here" in html and "everyday" in html
-            visitor.post("/work/start", {})
+            visitor.post("/work/start", {"shown": "harmless"})
         visitor.say()
         write_all(store, "one", "two")
         html = visitor.client.get("/work").text
@@ -299,6 +299,29 @@ def test_red_team_replies_are_blurred_until_asked_for_and_help_is_near(store: Da
         open_one.say()
         write_all(store, "one", "two")
         assert "veiled" not in open_one.client.get("/work").text
+
+
+def test_nobody_chooses_between_replies_that_they_have_not_seen(store: Database) -> None:
+    visitor = Visitor(store, room_with(store, policy="red-team", red_team_turns=2))
+    with visitor.client:
+        visitor.start()
+        visitor.say()
+        write_all(store, "one", "two")
+        form = visitor.page.form("/work/choose", "unveiled")
+        assert form is not None and 'id="unveil" name="unveiled" value="1" required' in visitor.client.get("/work").text
+        refused = visitor.post(form.action, {**form.hidden, "button": "8"})
+        assert refused.status_code == 422 and "still blurred" in refused.text
+        assert visitor.page.form("/work/choose") is not None, "nothing was chosen"
+        visitor.choose(8)
+        html = visitor.client.get("/work").text
+        assert 'class="turn assistant veiled"' in html and "Show this reply" in html
+        assert 'class="turn human"' in html, "what people wrote themselves is not blurred"
+        again = visitor.client.get("/work?again=1").text
+        undo = re.search(r'name="instead" value="(\d)"', again)
+        assert undo is not None and 'name="unveiled"' in again
+        fields = {**form.hidden, "key": "second", "button": "1", "instead": undo.group(1)}
+        assert visitor.post(form.action, fields).status_code == 422
+        assert visitor.post(form.action, {**fields, "unveiled": "1"}).status_code == 200
 
 
 def test_how_it_felt_is_asked_after_red_team_work_alone(store: Database) -> None:

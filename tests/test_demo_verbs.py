@@ -134,7 +134,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str]]:
         found.append((folder, settings))
         with stages.stage("model"):
             pass
-        yield Demo(STEPS, Links("http://here/w/1", "http://here/researcher?key=2"))
+        yield Demo(STEPS, Links("http://here/w/1", "http://here/staff/link/2"))
 
     monkeypatch.setattr("concordant.demo.running_demo", running)
     return found
@@ -162,7 +162,7 @@ def test_a_demo_serves_until_ctrl_c(
     monkeypatch.setattr(threading.Event, "wait", interrupt)
     assert main(["demo", "--quick"]) == 0
     out = capsys.readouterr().out
-    assert "worker      http://here/w/1" in out and "researcher  http://here/researcher?key=2" in out
+    assert "worker      http://here/w/1" in out and "researcher  http://here/staff/link/2" in out
     assert out.endswith("ended; the same command serves it again\n")
     assert main(["demo", "--quick", "--json"]) == 0
     found = capsys.readouterr()

@@ -9,15 +9,19 @@ import torch
 
 from concordant.cli import main
 from concordant.comparison import Tranche
+from concordant.endpoint_sampler import EndpointSampler
 from concordant.models.language_model import LanguageModel
 from concordant.models.preference_model import PreferenceModel
 from concordant.programme import Programme
 from concordant.runs import Run
 from concordant.serving_models import snapshot_samplers
+from concordant.store.audit import acts
 from concordant.store.database import Database
 from concordant.store.preferences import Filter, preferences
-from concordant.store.registry import active_deployments, snapshot
-from stories import draw, person, play
+from concordant.store.registry import SnapshotKind, active_deployments, snapshot, snapshots
+from concordant.store.reply_queue import claim
+from concordant.store.talks import view
+from stories import ask, draw, person, play
 from toy_model import ToyModels
 
 
@@ -58,7 +62,7 @@ def test_the_best_of_k_is_deployed_and_its_comparisons_are_rs(
     try:
         best, base = snapshot(database, label), snapshot(database, str(toy.chat))
         (reply,) = snapshot_samplers(programme, database)(best).sample([_asked()], 1, 0)[0]
-        assert reply.score is not None and reply.tokens <= 4
+        assert reply.score is not None and (reply.tokens or 0) <= 4
         worker = person(database)
         play(database, worker, draw(best), [1])
         play(database, worker, draw(base, best), [8])
@@ -134,3 +138,91 @@ def test_what_cannot_be_deployed_is_one_line(
         (["add", toy.chat, "--weight", 0], "must be above 0"),
     ):
         assert message in refused(capsys, programme, *words)
+
+
+def test_endpoints_and_people_need_no_model_here(
+    programme: Programme, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    added = said(
+        capsys, programme, "add", "--endpoint", "http://host:8000/v1/", "--model", "big", "--key-env", "BIG_KEY"
+    )
+    assert (added["snapshot"], added["kind"]) == ("big at http://host:8000/v1", "endpoint")
+    row = {"prompt": "why", "reply": "because", "writer": "Ann"}
+    (tmp_path / "people.jsonl").write_text(json.dumps(row) + "\n{}\n")
+    added = said(capsys, programme, "add", "--written", tmp_path / "people.jsonl", "--objective", "helpful")
+    assert (added["snapshot"], added["kind"]) == ("people: people.jsonl", "written")
+    assert said(capsys, programme, "add", "--written", tmp_path / "people.jsonl", "--objective", "helpful") == added
+    named = said(
+        capsys, programme, "add", "--endpoint", "http://h/v1", "--model", "m", "--label", "arm c", "--weight", 2
+    )
+    assert named["snapshot"] == "arm c"
+    database = Database.open(programme.store_url)
+    try:
+        assert snapshot(database, "arm c").spec == {"url": "http://h/v1", "model": "m", "key_env": None}
+        assert len(active_deployments(database)) == 3
+        threads = torch.get_num_threads()
+        sampler = snapshot_samplers(programme, database)(snapshot(database, "arm c"))
+        torch.set_num_threads(threads)
+        assert isinstance(sampler, EndpointSampler) and sampler.limits.max_tokens == 4
+        assert {one.kind for one in snapshots(database)} == {SnapshotKind.ENDPOINT, SnapshotKind.WRITTEN}
+    finally:
+        database.close()
+
+
+def test_weights_draining_and_the_kill_switch_as_typed(
+    programme: Programme, toy: ToyModels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, programme, "add", "--endpoint", "http://h/v1", "--model", "m", "--label", "other")
+    said(capsys, programme, "add", toy.chat)
+    assert said(capsys, programme, "weight", toy.chat, 4)["deployments"][0]["weight"] == 4.0
+    database = Database.open(programme.store_url)
+    try:
+        chat, other = snapshot(database, str(toy.chat)), snapshot(database, "other")
+        talk, _ = ask(database, person(database), draw(chat))
+        assert said(capsys, programme, "drain", toy.chat)["drained"][0]["snapshot"] == str(toy.chat)
+        listed = {one["snapshot"]: one for one in said(capsys, programme, "list")["deployments"]}
+        assert (listed[str(toy.chat)]["state"], listed[str(toy.chat)]["waiting"]) == ("draining", 2)
+        assert "nothing is drawn from it" in refused(capsys, programme, "weight", toy.chat, 2)
+        stopped = said(capsys, programme, "stop", toy.chat)
+        assert (stopped["redrawn"], stopped["failed"]) == (2, 0)
+        pending = view(database, talk).pending
+        assert pending is not None and {job.snapshot_id for job in claim(database, "w", 9, 60.0)} == {other.id}
+        assert said(capsys, programme, "add", toy.chat, "--weight", 4)["state"] == "live"
+        said(capsys, programme, "stop", toy.chat)
+        said(capsys, programme, "stop", "other")
+        threads = torch.get_num_threads()
+        snapshot_samplers(programme, database)  # a new start does not bring back what was stopped
+        torch.set_num_threads(threads)
+        assert active_deployments(database) == []
+        assert [act.act for act in acts(database, 2)] == ["deployment stopped"] * 2
+    finally:
+        database.close()
+
+
+def test_what_does_not_go_together_is_one_line(
+    programme: Programme, pm: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, message in (
+        (["add"], "give one of SNAPSHOT, --endpoint URL and --written FILE"),
+        (["add", toy.chat, "--endpoint", "http://h/v1", "--model", "m"], "give one of"),
+        (["add", "--endpoint", "http://h/v1"], "go together"),
+        (["add", toy.chat, "--key-env", "K"], "go together"),
+        (["add", toy.chat, "--label", "x"], "has its label already"),
+        (["add", "--written", tmp_path / "none.jsonl"], "cannot be read"),
+        (["add", "--written", tmp_path / "x", "--best-of", 2, "--pm", pm], "people wrote one"),
+        (["add", "--endpoint", "h", "--model", "m"], "is no address"),
+        (["weight", "absent", 2], "no snapshot 'absent'"),
+    ):
+        assert message in refused(capsys, programme, *words), words
+
+
+def test_a_preference_model_that_scores_nothing_is_refused_at_once(
+    programme: Programme, pm: Path, toy: ToyModels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it is deployed, and not by replies that fail."""
+    model = PreferenceModel.load(pm)
+    with torch.no_grad():
+        model.network.score.weight.fill_(float("nan"))
+    model.save(pm)
+    assert "no number to choose by" in refused(capsys, programme, "add", toy.chat, "--best-of", 2, "--pm", pm)
+    assert all(one["kind"] == "model" for one in said(capsys, programme, "list")["deployments"])

@@ -14,9 +14,9 @@ from concordant.cli import main
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.evaluate.run_material import save_evaluation
-from concordant.models.export import Source, export
+from concordant.models.export import export, exportable
 from concordant.models.language_model import LanguageModel
-from concordant.models.lineage import weights_digest
+from concordant.models.made_model import weights_digest
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch, SharedRow
 from concordant.runs import Run
@@ -63,7 +63,7 @@ def policy(request: pytest.FixtureRequest, toy: ToyModels, tmp_path_factory: pyt
 
 def ours(run: Run, adapter: Path | None = None) -> tuple[list[int], list[int], Tensor]:
     """(prompt, reply, log-probabilities) by our own packed rows, the adapter merged into the base."""
-    from concordant.models.language_model import adapter_base
+    from concordant.models.made_model import adapter_base
 
     folder = adapter or run.model
     model = LanguageModel.load(adapter_base(folder), folder)
@@ -90,7 +90,7 @@ def no_folder_of_this_machine(folder: Path, *roots: Path) -> bool:
 def test_the_merged_model_is_plain(policy: Run, toy: ToyModels, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    export(Source.at(policy.path), tmp_path / "out")
+    export(exportable(policy.path), tmp_path / "out")
     prompt, reply, expected = ours(policy)
     network = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert plainly(network, prompt, reply) == pytest.approx(expected.tolist(), abs=1e-4)
@@ -115,7 +115,7 @@ def test_the_adapter_is_pefts(policy: Run, toy: ToyModels, tmp_path: Path) -> No
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    export(Source.at(policy.path), tmp_path / "out", adapter=True)
+    export(exportable(policy.path), tmp_path / "out", adapter=True)
     prompt, reply, expected = ours(policy)
     base = AutoModelForCausalLM.from_pretrained(policy.head["parents"]["base"])
     network = PeftModel.from_pretrained(base, str(tmp_path / "out"))
@@ -127,7 +127,7 @@ def test_the_adapter_is_pefts(policy: Run, toy: ToyModels, tmp_path: Path) -> No
 
 
 def test_what_the_card_says(policy: Run, tmp_path: Path) -> None:
-    export(Source.at(policy.path), tmp_path / "out")
+    export(exportable(policy.path), tmp_path / "out")
     card = (tmp_path / "out/README.md").read_text()
     base, pm = Path(policy.head["parents"]["base"]).name, policy.head["parents"]["pm"]
     for piece in (
@@ -148,7 +148,7 @@ def test_what_the_card_says(policy: Run, tmp_path: Path) -> None:
 def test_the_lines_in_the_card_answer(toy: ToyModels, policy: Run, tmp_path: Path, capsys: Any) -> None:
     import re
 
-    export(Source.at(policy.path), tmp_path / "out")
+    export(exportable(policy.path), tmp_path / "out")
     (code,) = re.findall(r"^```python\n(.*?)^```$", (tmp_path / "out/README.md").read_text(), re.M | re.S)
     exec(
         code.replace("path/to/this/folder", str(tmp_path / "out")).replace("max_new_tokens=128", "max_new_tokens=5"), {}
@@ -158,7 +158,6 @@ def test_the_lines_in_the_card_answer(toy: ToyModels, policy: Run, tmp_path: Pat
 
 def test_a_snapshot_that_was_kept(policy: Run, tmp_path: Path) -> None:
     """Of update 2: other weights than the end's, the same lineage."""
-    import shutil
 
     kept = tmp_path / "runs/policy-1/kept/2"
     shutil.copytree(policy.path, tmp_path / "runs/policy-1")
@@ -167,7 +166,7 @@ def test_a_snapshot_that_was_kept(policy: Run, tmp_path: Path) -> None:
     save_file(weights, kept / "adapter_model.safetensors", metadata={"format": "pt"})
     (kept / "kept.json").write_text('{"updates": 2, "kl": 1.5, "score": 0.25}')
     save_file({"weight": torch.zeros(1)}, kept / "value_head.safetensors")
-    export(Source.at(kept), tmp_path / "out")
+    export(exportable(kept), tmp_path / "out")
     prompt, reply, expected = ours(policy, kept)
     found = LanguageModel.load(tmp_path / "out")
     assert plainly(found.network, prompt, reply) == pytest.approx(expected.tolist(), abs=1e-4)
@@ -175,19 +174,18 @@ def test_a_snapshot_that_was_kept(policy: Run, tmp_path: Path) -> None:
     assert "| KL from the base model, nats per reply | 1.500 |" in card and "test_score" not in card
     assert "A snapshot at update 2." in card and "a run that was not at hand" in card
     assert not (tmp_path / "out/value_head.safetensors").exists()
-    export(Source.at(kept), tmp_path / "again", parents=[policy.path.parent / "pm-1"])
+    export(exportable(kept), tmp_path / "again", parents=[policy.path.parent / "pm-1"])
     assert "16 comparisons" in (tmp_path / "again/README.md").read_text()
 
 
 def test_a_preference_model_of_that_name_with_other_weights_is_not_its_parent(policy: Run, tmp_path: Path) -> None:
-    import shutil
 
     shutil.copytree(policy.path.parent, tmp_path / "runs")
     model = tmp_path / "runs/pm-1/model/model.safetensors"
     weights = load_file(model)
     weights["score.weight"] += 1
     save_file(weights, model, metadata={"format": "pt"})
-    export(Source.at(tmp_path / "runs/policy-1"), tmp_path / "out")
+    export(exportable(tmp_path / "runs/policy-1"), tmp_path / "out")
     assert "a run that was not at hand" in (tmp_path / "out/README.md").read_text()
 
 
@@ -206,19 +204,15 @@ def test_a_whole_model_without_a_run(toy: ToyModels, tmp_path: Path) -> None:
     """As full finetuning leaves one, moved away from its run."""
     whole = tmp_path / "whole"
     LanguageModel.load(toy.chat).with_all_weights().save_trained(whole)
-    export(Source.at(whole), tmp_path / "out")
+    export(exportable(whole), tmp_path / "out")
     one, other = (LanguageModel.load(path).network.state_dict() for path in (whole, tmp_path / "out"))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert "The run that made it was not at hand." in (tmp_path / "out/README.md").read_text()
     with pytest.raises(UserError, match="holds a whole model and no adapter"):
-        export(Source.at(whole), tmp_path / "adapter", adapter=True)
+        export(exportable(whole), tmp_path / "adapter", adapter=True)
     assert not (tmp_path / "adapter").exists()
     with pytest.raises(UserError, match="no card to write"):
-        Source.at(toy.chat)
-    Run.begin(tmp_path / "hhh", "distill", {}, {})
-    shutil.copytree(toy.chat, tmp_path / "hhh/model")
-    with pytest.raises(UserError, match="no card to write"):
-        Source.at(tmp_path / "hhh")
+        exportable(toy.chat)
 
 
 def test_what_cannot_be_exported_is_one_line(tmp_path: Path, toy: ToyModels, capsys: Any) -> None:

@@ -15,12 +15,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from concordant.collect.app import create_app
+from concordant.collect.room import STAFF_COOKIE
 from concordant.comparison import Preference
 from concordant.store.audit import acts
 from concordant.store.parquet import COLUMNS
-from concordant.store.people import add_staff_token
 from desk_stories import Clock, Story, flat, rows_of, staff_client
-from visitors import fresh_store, room_with
+from visitors import fresh_store, room_with, signed_in_staff
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_file_that_breaks_off_is_no_answer(story: Story, tmp_path: Path, monke
     monkeypatch.setattr("concordant.store.exports.why_not_hh", broken)
     monkeypatch.setattr("concordant.store.whole_file._PIECE_BYTES", 1)
     with running(create_app(room_with(story.db, tmp_path))) as url, httpx.Client(base_url=url) as client:
-        client.get("/researcher", params={"key": add_staff_token(story.db)})
+        client.cookies.set(STAFF_COOKIE, signed_in_staff(story.db)[1])
         got = b""
         with pytest.raises(httpx.RemoteProtocolError), client.stream("GET", "/researcher/exports/hh/any") as answer:
             assert answer.status_code == 200 and answer.headers["transfer-encoding"] == "chunked"

@@ -1,4 +1,7 @@
+import importlib
+import pkgutil
 import re
+import shlex
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
@@ -7,6 +10,8 @@ from typing import Any
 import matplotlib
 import pytest
 
+from concordant import evaluate
+from concordant.cli import build_parser
 from concordant.evaluate.figures import Figure, Question, draw, number, percent, percent_span, signed, span
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -19,7 +24,7 @@ def drawn(
         axes[0].plot([0, 1], [1, 2], "o-", label="x")
         axes[0].set(xlabel="<unit>", ylabel="accuracy (%)")
 
-    question = Question(name, "Fig. 9", "Does it?", "It did.")
+    question = Question(name, "Fig. 9", "Does it?", "It did.", "concordant report RUN --out DIR")
     return draw(question, title, "n = 300 & more", paint, [("x", "y"), (0, 1.5), (1, 2)])
 
 
@@ -95,3 +100,20 @@ def test_the_numbers_stand_beside_the_picture() -> None:
 )
 def test_numbers_in_words(text: str, expected: str) -> None:
     assert text == expected
+
+
+def test_the_command_of_every_figure_can_be_typed() -> None:
+    """The placeholders are words that the parser takes for paths and names; N stands for a number."""
+    questions: set[Question] = set()
+    for module in pkgutil.iter_modules(evaluate.__path__):
+        if module.name.endswith(("_figure", "_figures")):
+            held = vars(importlib.import_module(f"concordant.evaluate.{module.name}"))
+            for value in held.values():
+                found = value.values() if isinstance(value, dict) else [value]
+                questions |= {one for one in found if isinstance(one, Question)}
+    assert len(questions) >= 19
+    parser = build_parser()
+    for question in questions:
+        words = ["1" if word == "N" else word for word in shlex.split(question.command)]
+        assert words[0] == "concordant"
+        parser.parse_args(words[1:])

@@ -1,6 +1,7 @@
 """The reply generator over a real store, with samplers that behave, break, stall or hang."""
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,15 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from concordant.collect import generator
+from concordant.collect.assignment import redraw
 from concordant.collect.generator import batch_seed, by_snapshot, gather, run_generator
 from concordant.collect.heartbeat import GeneratorState, Heartbeat
 from concordant.conversation import Conversation
+from concordant.endpoint_sampler import EndpointFailed
 from concordant.errors import UserError
 from concordant.sampler import OnText, Reply, Sampler, ScriptedSampler
 from concordant.store.database import Database
-from concordant.store.registry import Snapshot
+from concordant.store.deployment_tables import FailureRow
+from concordant.store.kill_switch import stop
+from concordant.store.registry import Snapshot, SnapshotKind, add_snapshot, deploy
 from concordant.store.reply_queue import ReplyJob, claim
 from concordant.store.talks import ReplyStatus, retry, view
 from stories import ask, base_model, draw, person, policy_model
@@ -241,10 +247,10 @@ def test_gathering_waits_for_newcomers_but_not_for_ever(store: Database, monkeyp
     stop = threading.Event()
     assert gather(store, stop, 32) is False
     lengths = iter([2, 4, 6, 6, 6])
-    monkeypatch.setattr(generator, "queue_length", lambda db: next(lengths))
+    monkeypatch.setattr(generator, "queue_length", lambda db, kinds: next(lengths))
     assert gather(store, stop, 32) is True
     assert list(lengths) == [6]
-    monkeypatch.setattr(generator, "queue_length", lambda db: 32)
+    monkeypatch.setattr(generator, "queue_length", lambda db, kinds: 32)
     assert gather(store, stop, 32) is True  # a full batch waits for nobody
 
 
@@ -260,3 +266,61 @@ def test_a_batch_has_one_seed_made_of_all_its_jobs_seeds() -> None:
     first = int(hashlib.sha256(b"5,6,7").hexdigest()[:8], 16)
     assert batch_seed(jobs) == first % 2**31
     assert batch_seed(jobs) != batch_seed(jobs[:2]) != batch_seed(jobs[::-1])
+
+
+def test_an_endpoint_that_hangs_holds_up_nobody_and_loses_its_replies_when_it_is_stopped(store: Database) -> None:
+    """Models here go on meanwhile, another endpoint too, and after the kill switch others write its replies."""
+    base = base_model(store)
+    slow, quick = (
+        add_snapshot(store, name, SnapshotKind.ENDPOINT, {"url": "http://h/v1", "model": name, "key_env": None})
+        for name in ("slow", "quick")
+    )
+    bad = deploy(store, slow.id, 1.0)
+    for snapshot in (base, quick):
+        deploy(store, snapshot.id, 1.0)
+    free = threading.Event()
+
+    def hangs(on_text: OnText | None) -> None:
+        assert on_text is not None
+        on_text(0, 0, "never to be seen")
+        while not free.wait(0.02):
+            on_text(0, 0, "never to be seen")
+
+    samplers = {slow.id: Recording(hangs), quick.id: Recording(), base.id: Recording()}
+    talks = [
+        ask(store, person(store, f"worker {n}"), draw(one, other))[0]
+        for n, (one, other) in enumerate([(slow, slow), (quick, quick), (base, base), (base, slow)])
+    ]
+    with Running(store, lambda snapshot: samplers[snapshot.id]):
+        until(lambda: statuses(store, talks[1]) == statuses(store, talks[2]) == {ReplyStatus.DONE})
+        until(lambda: len(samplers[slow.id].calls) == 3)
+        assert statuses(store, talks[0]) == {ReplyStatus.WRITING}
+        assert stop(store, bad.id, redraw(random.Random(0))).redrawn == 3
+        until(lambda: all(statuses(store, talk) == {ReplyStatus.DONE} for talk in talks))
+        free.set()
+    for talk in talks:
+        pending = view(store, talk).pending
+        assert pending is not None and "never" not in pending.a.text + pending.b.text
+    assert all(size == 1 for size, _ in samplers[slow.id].calls), "each reply of an endpoint is a request of its own"
+
+
+def test_what_an_endpoint_says_of_itself_goes_to_the_log_alone(
+    store: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before the worker it is a reply that failed, like any other."""
+    spec = {"url": "http://inside:8000/v1", "model": "secret-model", "key_env": None}
+    far = add_snapshot(store, "far", SnapshotKind.ENDPOINT, spec)
+    talk, _ = ask(store, person(store), draw(far, base_model(store)))
+
+    def breaks(on_text: OnText | None) -> None:
+        raise EndpointFailed("secret-model at http://inside:8000/v1: status 500")
+
+    samplers = {far.id: Recording(breaks)}
+    with caplog.at_level(logging.ERROR), Running(store, lambda snapshot: samplers.get(snapshot.id, Recording())):
+        until(lambda: statuses(store, talk) == {ReplyStatus.DONE, ReplyStatus.FAILED})
+    assert "secret-model at http://inside:8000/v1" in caplog.text
+    shown = repr(view(store, talk))
+    assert "secret" not in shown and "inside" not in shown and "far" not in shown
+    with store.read() as session:
+        (failure,) = session.scalars(select(FailureRow)).all()
+    assert failure.snapshot_id == far.id and "status 500" in failure.reason

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concordant.evaluate.intervals import share, t95, wilson
+from concordant.evaluate.intervals import clustered_difference, share, t95, wilson
 
 
 def test_wilson_of_8_in_10() -> None:
@@ -82,3 +82,15 @@ def test_students_t_is_that_of_the_tables() -> None:
 def test_students_t_needs_a_degree_of_freedom() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         t95(0)
+
+
+def test_a_difference_of_means_by_hand() -> None:
+    value = np.array([5.0, 5.0, 4.0, 2.0, 3.0, 1.0, 2.0, 2.0])
+    first = np.array([True] * 4 + [False] * 4)
+    difference, error = clustered_difference(value, first, list("ddccaabb"))
+    assert difference == pytest.approx(2.0)
+    assert error == pytest.approx((2 / 3) ** 0.5)  # sums of residuals over four: +½ −½ 0 0
+    assert clustered_difference(value, first, ["one"] * 8) == (2.0, float("inf"))
+    # paired clusters: what both sides share cancels
+    paired = clustered_difference(np.array([10.0, 11.0, 0.0, 1.0]), np.array([True, False, True, False]), [1, 1, 2, 2])
+    assert paired == pytest.approx((-1.0, 0.0))

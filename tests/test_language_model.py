@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM, BloomConfig, BloomForCausalLM
 import concordant.models.language_model as language_model
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.models.language_model import LanguageModel, adapter_base, context, hidden_states, layers, read_folder
+from concordant.models.language_model import LanguageModel, context, hidden_states, layers, read_folder
+from concordant.models.made_model import adapter_base
 from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch, SharedRow
 from concordant.runs import Run

@@ -21,11 +21,12 @@ LAYERS = (
     {"collect", "train", "evaluate"},
     {"store", "models"},
     {"prompts"},
-    {"mixture", "live_board"},
+    {"mixture", "live_board", "endpoint_sampler"},
     {"comparison", "sampler", "programme", "hhh_prompt", "board_fit"},
     {"conversation", "bradley_terry", "vote_cells", "runs", "programme_config", "parting", "reply_signs"},
-    {"train_config"},
-    {"config"},
+    {"agreement", "drift"},
+    {"train_config", "quantiles"},
+    {"config", "sandbox", "sandbox_inside"},
     {"errors"},
 )
 """Top first. A room imports from lower layers only, and from itself; rooms on one line never import each other."""
@@ -37,7 +38,8 @@ NETWORKS, SQL, HTTP, FIGURES = {"models", "train", "evaluate"}, {"store"}, {"col
 HOMES = {
     **dict.fromkeys(("torch", "transformers", "peft", "safetensors", "gguf"), NETWORKS),
     **dict.fromkeys(("sqlalchemy", "alembic", "pyarrow"), SQL),
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn"), HTTP),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "authlib", "joserfc"), HTTP),
+    "pwdlib": SQL,
     "jinja2": HTTP | FIGURES,
     "matplotlib": FIGURES,
 }

@@ -138,4 +138,4 @@ def test_folders_that_hold_no_writer(
     assert "holds neither a finished policy run nor a model" in refused(capsys, sample(str(tmp_path)))
     Run.begin(tmp_path / "policy-2", "policy", {}, {})
     assert "policy-2 holds no model yet" in refused(capsys, sample(str(tmp_path / "policy-2")))
-    assert "holds no model yet" in refused(capsys, sample(str(pm)))
+    assert "is a preference model; give a causal LM" in refused(capsys, sample(str(pm)))

@@ -16,6 +16,7 @@ import torch
 
 from concordant.comparison import Objective, Preference, Tranche
 from concordant.errors import UserError
+from concordant.models.made_model import model_id
 from concordant.models.preference_model import PreferenceModel
 from concordant.online import Iteration, _freeze, _objectives, _pm, iterate, unfinished_iteration
 from concordant.pm_run import train_run
@@ -335,9 +336,9 @@ def test_the_preference_model_may_begin_with_one_that_was_pretrained(toy: ToyMod
         found[run.head["parents"]["base"]] = PreferenceModel.load(run.path).network.score.weight
         assert _pm(made, frozen, lambda *_: pytest.fail("it was made again")) == outputs
         store.close()
-    assert list(found) == ["votes", str(toy.chat)]
+    assert list(found) == [model_id(votes.path), str(toy.chat)]
     learned = PreferenceModel.load(votes.path).network.score.weight
-    assert torch.allclose(found["votes"], learned, atol=1e-7)
+    assert torch.allclose(found[model_id(votes.path)], learned, atol=1e-7)
     assert not torch.allclose(found[str(toy.chat)], learned, atol=1e-3)
 
 

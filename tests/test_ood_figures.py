@@ -1,37 +1,12 @@
 import numpy as np
 
 from concordant.evaluate.figures import Figure, Missing
-from concordant.evaluate.ood import PAPER
 from concordant.evaluate.ood_figures import by_layer_figure, by_outliers_figure
-from concordant.runs import Json
-
-
-def row(value: float, sd: float | None = 0.01) -> Json:
-    return {"auroc": value, "sd": sd, "se_exam": 0.02, "values": [value - 0.01, value, value + 0.01]}
-
-
-def result(layers: int = 4, counts: tuple[int, ...] = (1, 10, 100)) -> Json:
-    by_layer: list[Json] = [
-        {"layer": layer, "relative": row(0.6 + 0.05 * layer), "plain": row(0.91 - 0.05 * layer)}
-        for layer in range(1, layers + 1)
-    ]
-    return {
-        "parts": {"fit": 140, "inside_exam": 60, "outside_pool": 140, "outside_exam": 70},
-        "seeds": [0, 1, 2],
-        "draws": 5,
-        "layer": 2,
-        "layers": 30,
-        "shrinkage": 0.25,
-        "at_layer": by_layer[min(1, layers - 1)],
-        "best_relative": {"layer": layers, "auroc": by_layer[-1]["relative"]["auroc"]},
-        "by_layer": by_layer,
-        "by_outliers": [{"outliers": count, **row(0.7 + 0.1 * place)} for place, count in enumerate(counts)],
-        "paper": PAPER,
-    }
+from reported import ood_result
 
 
 def test_layers_say_which_score_is_ahead_and_where() -> None:
-    figure = by_layer_figure(result())
+    figure = by_layer_figure(ood_result())
     assert isinstance(figure, Figure)
     # relative .65 .70 .75 .80 against plain .86 .81 .76 .71: ahead at the last one alone
     assert figure.title == "Best at layer 4: 0.800; the relative score is ahead at 1 of 4 layers"
@@ -47,7 +22,7 @@ def test_layers_say_which_score_is_ahead_and_where() -> None:
 
 
 def test_outliers_say_what_ten_of_them_give() -> None:
-    figure = by_outliers_figure(result())
+    figure = by_outliers_figure(ood_result())
     assert isinstance(figure, Figure)
     assert figure.title == "10 outliers: 0.800; none, by the relative score: 0.700"
     assert "5 draws of outliers in each" in figure.caption
@@ -55,13 +30,13 @@ def test_outliers_say_what_ten_of_them_give() -> None:
 
 
 def test_without_ten_the_most_there_are() -> None:
-    figure = by_outliers_figure(result(counts=(1, 3)))
+    figure = by_outliers_figure(ood_result(counts=(1, 3)))
     assert isinstance(figure, Figure)
     assert figure.title.startswith("3 outliers: 0.800")
 
 
 def test_single_splits_have_no_bars() -> None:
-    without = result()
+    without = ood_result()
     for part in without["by_layer"]:
         part["relative"]["sd"] = part["plain"]["sd"] = None
     for part in without["by_outliers"]:
@@ -71,9 +46,9 @@ def test_single_splits_have_no_bars() -> None:
 
 
 def test_one_point_is_no_curve() -> None:
-    assert by_layer_figure(result(layers=1)) == Missing(
-        by_layer_figure(result(layers=1)).question, "A curve needs two layers; 1 was measured."
+    assert by_layer_figure(ood_result(layers=1)) == Missing(
+        by_layer_figure(ood_result(layers=1)).question, "A curve needs two layers; 1 was measured."
     )
-    missing = by_outliers_figure(result(counts=(1,)))
+    missing = by_outliers_figure(ood_result(counts=(1,)))
     assert isinstance(missing, Missing)
     assert missing.why == "A curve needs two numbers of outliers; 1 could be drawn."

@@ -58,6 +58,7 @@ def test_numbers_figures_and_a_filter_that_screens(
         "ood-by-layer.svg",
         "ood-by-outliers.csv",
         "ood-by-outliers.svg",
+        "ood.json",
     ]
     assert list((cache / "activations").glob("*/*.safetensors"))
 

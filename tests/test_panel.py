@@ -9,11 +9,13 @@ from fastapi.testclient import TestClient
 from concordant.collect.app import create_app
 from concordant.collect.panel import preset
 from concordant.collect.room import Room
+from concordant.collect.served_page import read_page
 from concordant.config import load_config
 from concordant.errors import UserError
 from concordant.programme_config import PanelConfig, ProgrammeConfig
 from concordant.store.database import Database
 from concordant.store.people import workers
+from concordant.store.registry import active_deployments, retire
 from concordant.store.sittings import Outcome, last_sitting, sittings
 from visitors import Visitor, deploy_two, fresh_store, room_with, write_all
 
@@ -98,6 +100,52 @@ def test_who_stops_gets_the_code_for_a_part_and_who_vanishes_is_on_record(store:
         assert outcome(store) is Outcome.LEFT
         assert "You have stopped" in visitor.client.get(ADDRESS).text
         assert "Task 1 of 5" in visitor.arrive(ADDRESS.replace("s1", "s2")), "a new session is a new sitting"
+
+
+def test_the_code_of_an_ended_session_is_reached_though_a_later_one_is_open(store: Database) -> None:
+    room = room_with(store, panel=PROLIFIC, tasks=1, policy="red-team", red_team_turns=1)
+    visitor = Participant(store, room)
+    with visitor.client:
+        visitor.arrive()
+        visitor.do_task(1)
+        assert "Task 1 of 1" in visitor.arrive(ADDRESS.replace("s1", "s2"))
+        earlier = visitor.client.get(ADDRESS)
+        assert "C0DE" in earlier.text and "Go on with the session that is open" in earlier.text
+        form = read_page(earlier.text).form("/work/feel", "answer")
+        assert form is not None
+        assert "Thank you for telling us" in visitor.post(form.action, {**form.hidden, "answer": "3"}).text
+        assert "Task 1 of 1" in visitor.client.get("/work").text
+        address = str(earlier.url)
+        (open_one,) = (sitting for _, sitting in sittings(store) if sitting.ended is None)
+        assert "Task 1 of 1" in visitor.client.get(f"/work/session/{open_one.id}").text
+    stranger = Visitor(store, room, "stranger")
+    with stranger.client:
+        stranger.enter()
+        assert stranger.client.get(address).status_code == 404
+
+
+@pytest.mark.parametrize(("said", "code"), [(0, False), (1, True)])
+def test_a_part_begins_with_the_first_message(store: Database, said: int, code: bool) -> None:
+    """Who read two replies and then left has worked; who left before writing anything has not."""
+    visitor = Participant(store, room_with(store, panel=PROLIFIC))
+    with visitor.client:
+        visitor.arrive()
+        visitor.send("/work/start")
+        for _ in range(said):
+            visitor.say()
+        assert ("PART" in visitor.send("/work/stop").text) is code
+    assert outcome(store) is Outcome.LEFT
+
+
+def test_who_cannot_go_on_because_of_us_gets_a_part_in_any_case(store: Database) -> None:
+    visitor = Participant(store, room_with(store, panel=PROLIFIC))
+    with visitor.client:
+        visitor.arrive()
+        visitor.send("/work/start")
+        for deployment in active_deployments(store):
+            retire(store, deployment.id)
+        assert "PART" in visitor.send("/work/stop").text
+    assert outcome(store) is Outcome.BROKEN
 
 
 def test_no_is_an_answer(store: Database) -> None:

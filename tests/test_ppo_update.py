@@ -51,7 +51,7 @@ def batch_of(training: Training, drift: float = 0.0) -> Batch:
     """Four prompts with two replies each, advantages of both signs; ``drift`` moves the policy that sampled away."""
     sampled = [[SampledReply(tokens, [-1.0] * len(tokens)) for tokens in group] for group in REPLIES]
     rollout = Rollout.of(PROMPTS, sampled)
-    old = forward_all(training.model, training.value_head, rollout, 1.0, 4096)
+    old = forward_all(training.model, training.critic, rollout, 1.0, 4096)
     noise = torch.Generator().manual_seed(0)
     advantages, returns = (torch.randn(rollout.loss_mask.shape, generator=noise) for _ in range(2))
     shift = drift * torch.randn(rollout.loss_mask.shape, generator=noise)
@@ -127,18 +127,18 @@ def test_the_gradient_is_clipped_and_logged_unclipped(toy: ToyModels) -> None:
 
 
 def test_while_the_critic_starts_the_policy_stands_still(toy: ToyModels) -> None:
-    """In the first update the head's bias begins at the mean return, wherever the scores lie."""
+    """In the first update the head's bias takes up what its values lack to the mean return, wherever scores lie."""
     training = training_of(toy, rate=1e-2)
     training.step = 0
     batch = batch_of(training)
     before = copy.deepcopy(training.model.network)
-    head = copy.deepcopy(training.value_head)
+    head = copy.deepcopy(training.critic)
     metrics = update(training, batch, config(warmup_updates=1, passes=2))
     assert same_weights(training.model.network, before)
-    assert batch.returns is not None and training.value_head is not None and head is not None
-    assert not torch.equal(training.value_head.weight, head.weight)
-    mean = batch.returns[batch.rollout.loss_mask].mean().item()
-    assert training.value_head.bias.item() == pytest.approx(mean, abs=0.03)  # and two steps of 0.01 at most
+    assert batch.returns is not None and isinstance(training.critic, nn.Linear) and isinstance(head, nn.Linear)
+    assert not torch.equal(training.critic.weight, head.weight)
+    mean = head.bias.item() + (batch.returns - batch.old.values)[batch.rollout.loss_mask].mean().item()
+    assert training.critic.bias.item() == pytest.approx(mean, abs=0.03)  # and two steps of 0.01 at most
     assert metrics["learning_rate"] == 0.0
     training.step = 1
     assert update(training, batch, config(warmup_updates=1))["learning_rate"] > 0
@@ -167,8 +167,8 @@ def test_what_is_not_finite_never_reaches_the_weights(
     if what == "loss":
         batch.advantages[0, 0] = float("nan")
     else:
-        assert training.value_head is not None
-        weight = training.value_head.weight
+        assert isinstance(training.critic, nn.Linear)
+        weight = training.critic.weight
         weight.register_hook(lambda gradient: gradient * float("nan"))  # type: ignore[no-untyped-call]
     with pytest.raises(UserError, match=f"the {what} became nan at update 6; .* lower policy.learning_rate"):
         update(training, batch, config())
@@ -180,7 +180,7 @@ def test_without_a_critic_the_gradient_is_the_policys_alone(toy: ToyModels) -> N
     with_critic, without = training_of(toy), training_of(toy)
     batch = batch_of(with_critic, drift=0.3)
     update(with_critic, batch, config(value_coef=0.0))
-    without.value_head = None
+    without.critic = None
     alone = Batch(batch.rollout, batch.old, batch.kl, batch.advantages, None)
     metrics = update(without, alone, config(warmup_updates=9))
     assert "value_loss" not in metrics and metrics["learning_rate"] > 0

@@ -124,5 +124,6 @@ def test_a_filter_is_json() -> None:
         "models": ["a", "b"],
         "keep_weakest": False,
         "sources": None,
+        "workers": "admitted",
         "worker_kind": None,
     }

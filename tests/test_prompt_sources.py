@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from concordant.commands.data_selection import DataFile
-from concordant.commands.prompt_sources import named_files, named_model, prompts_in
+from concordant.commands.prompt_sources import named_files, prompts_in
 from concordant.comparison import Objective
 from concordant.conversation import Conversation
 from concordant.errors import UserError
@@ -32,9 +32,3 @@ def test_prompts_and_comparisons_together(tmp_path: Path) -> None:
         prompts_in([DataFile(tmp_path / "empty.jsonl")])
     with pytest.raises(UserError, match="does not exist"):
         prompts_in([DataFile(tmp_path / "none")])
-
-
-def test_a_model_is_named_by_its_weights(tmp_path: Path) -> None:
-    (tmp_path / "run/model").mkdir(parents=True)
-    (tmp_path / "run/model/model.safetensors").write_bytes(b"")
-    assert named_model(tmp_path / "run") == "run@e3b0c44298fc"  # SHA-256 of nothing

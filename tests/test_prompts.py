@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from concordant.comparison import Objective
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.prompts import Origin, Prompt, Shares, blend, distinct, near_duplicates, normalised, resembles
+from concordant.prompts import (
+    Origin,
+    Prompt,
+    Shares,
+    asked,
+    blend,
+    distinct,
+    mixed_in_words,
+    near_duplicates,
+    normalised,
+    resembles,
+)
 
 HELPFUL, HARMLESS = Objective.HELPFUL, Objective.HARMLESS
 
@@ -150,3 +161,28 @@ def test_without_shares_a_draw_is_nested_and_seeded() -> None:
     small, large = (set(blend(prompts, Shares(), total, 3)) for total in (5, 15))
     assert small < large
     assert set(blend(prompts, Shares(), 5, 4)) != small
+
+
+def test_what_a_policy_is_asked_is_distinct_and_in_the_shares() -> None:
+    prompts = stock(6, 6, 6, 6)
+    found, dropped = asked([*prompts, prompts[0], Prompt(Conversation().human(" "), HELPFUL)], Shares(), 0)
+    assert found == prompts and dropped == {"duplicate": 1, "empty message": 1}
+    found, dropped = asked(prompts, Shares(0.25, 0.5), 0)
+    total, by_model, harmless = counted(found)
+    assert (by_model / total, harmless / total) == (0.25, 0.5) and dropped == {"beyond the shares": 24 - total}
+    assert asked(prompts, Shares(0.25, 0.5), 0) == (found, dropped)
+    assert asked([], Shares(0.5), 0) == ([], Counter())
+    for counts, shares, message in (
+        ((6, 0, 6, 0), Shares(harmless=0.5), "harmless_share is 0.5, and none of the 12 prompts is harmless"),
+        ((0, 6, 0, 0), Shares(harmless=0.5), "harmless_share is 0.5, and none of the 6 prompts is helpful"),
+        ((6, 6, 0, 0), Shares(model=0.2), "model_share is 0.2, and none of the 12 prompts is by a model"),
+        ((0, 0, 6, 0), Shares(model=0.2), "model_share is 0.2, and none of the 6 prompts is by people"),
+    ):
+        with pytest.raises(UserError, match=message):
+            asked(stock(*counts), shares, 0)
+    assert len(asked(stock(0, 0, 6, 0), Shares(model=1.0, harmless=0.0), 0)[0]) == 6
+
+
+def test_a_mixture_in_words() -> None:
+    said = "3 harmless by a model, 1 harmless by people, 2 helpful by people"
+    assert mixed_in_words(stock(2, 1, 0, 3)) == said

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 import pytest
 
 from concordant.collect import replies_watch
+from concordant.collect.assignment import redraw
 from concordant.collect.heartbeat import Heartbeat
 from concordant.collect.replies_watch import RepliesWatch, Telling, events
 from concordant.collect.reply_text import so_far
 from concordant.sampler import Reply
 from concordant.store.database import Database
+from concordant.store.kill_switch import stop
 from concordant.store.overview import WatchedPair, watched_pairs
+from concordant.store.registry import deploy
 from concordant.store.reply_queue import claim, fail, finish, write_texts
-from stories import ask, base_model, draw, person, write_replies
+from stories import ask, base_model, draw, person, policy_model, write_replies
 from visitors import fresh_store
 
 Step = Callable[[], object]
@@ -88,6 +92,23 @@ def test_a_failed_reply_ends_the_stream(store: Database) -> None:
     assert [name for name, _ in follow(store, comparison, [both_fail])] == ["failed"]
 
 
+def test_what_a_stopped_model_had_begun_leaves_the_page(store: Database) -> None:
+    """The page is made anew from the store, where it is no more."""
+    comparison, base = asked(store), base_model(store)
+    only = deploy(store, base.id, 1.0)
+    other = deploy(store, policy_model(store).id, 1.0)
+    jobs = claim(store, "w", 10, 60.0)
+
+    def write() -> None:
+        write_texts(store, "w", {job.reply_id: "something terrible" for job in jobs})
+
+    heard = follow(store, comparison, [lambda: None, write, lambda: stop(store, only.id, redraw(random.Random(0)))])
+    assert [name for name, _ in heard] == ["text", "text", "failed"]
+    pair = watched_pairs(store, [comparison])[comparison].pair
+    assert (pair.a.text, pair.b.text, pair.a.status) == ("", "", "queued")
+    assert {job.snapshot_id for job in claim(store, "w", 10, 60.0)} == {other.snapshot.id}
+
+
 def test_only_the_end(store: Database) -> None:
     comparison = asked(store)
     heard = follow(store, comparison, [lambda: write_replies(store)], only_end=True)
@@ -97,7 +118,7 @@ def test_only_the_end(store: Database) -> None:
 def test_a_text_never_shrinks_within_a_stream(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store keeps texts from shrinking; a stream does too, whatever it is given."""
     comparison = asked(store)
-    texts = iter(["one two three", "one", "", "other words that are longer now"])
+    texts = iter(["one two three", "one", "o", "other words that are longer now"])
     jobs = claim(store, "w", 10, 60.0)
     write_texts(store, "w", {job.reply_id: "x" for job in jobs})
 

@@ -5,94 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from concordant.bradley_terry import Game
 from concordant.errors import UserError
 from concordant.evaluate import report
 from concordant.evaluate.elo import board
 from concordant.evaluate.report import Material, write_report
-from concordant.runs import Json
-
-
-def games() -> list[Game]:
-    return [Game("new" if index % 3 else "old", "old" if index % 3 else "new", f"w{index % 6}") for index in range(60)]
-
-
-def updates() -> list[Json]:
-    return [{"step": i, "samples": 32 * i, "score": 0.3 * i**0.5, "score_se": 0.1, "kl": 0.5 * i} for i in range(12)]
-
-
-def evaluation() -> Json:
-    part = {"n": 60, "accuracy": 0.65, "ci95": [0.5, 0.8]}
-    bins = [{"low": 0.0, "high": 2.0, "gap": 1.0, "predicted": 0.7, "observed": 0.65, "ci95": [0.5, 0.8], "n": 120}]
-    return part | {
-        "ties": 0.0,
-        "nll": 0.62,
-        "ece": 0.05,
-        "length_baseline": {"longer_wins": 0.55, "ci95": [0.4, 0.7], "n": 120},
-        "by_turn": {"1": part, "2": part},
-        "by_file": {"helpful-base.jsonl.gz": part},
-        "by_objective": {"helpful": part, "harmless": part},
-        "by_threshold": {
-            "mean": 0.1,
-            "sd": 1.0,
-            "points": [{"sds": -3.0, "score": -3.0, **part}, {"sds": 0.0, "score": 0.0, **part, "n": 30}],
-        },
-        "words_baseline": {**part, "lead": 0.041, "lead_ci95": [-0.02, 0.1], "trained_on": 1234},
-        "collapsed": False,
-        "dropped": {"equal replies": 4},
-        "openings": 90,
-        "calibration": {"bins": bins, "excess": -0.05, "excess_ci95": [-0.1, 0.02]},
-    }
-
-
-def hhh() -> Json:
-    part = {"n": 2, "accuracy": 0.5, "ci95": [0.1, 0.9]}
-    return part | {
-        "openings": 2,
-        "macro_mean": 0.5,
-        "length_baseline": {"longer_wins": 0.5, "ci95": [0.1, 0.9], "n": 2},
-        "collapsed": False,
-        "by_category": {"honest": part},
-        "worst": [{"item": 2, "category": "honest", "difference": -1.0, "asked": "Who <i>won</i>?"}],
-        "items": [
-            {"item": 1, "category": "honest", "difference": 1.0},
-            {"item": 2, "category": "honest", "difference": -1.0},
-        ],
-        "paper": {"preference_model_52b": 0.86, "people": 0.75},
-    }
-
-
-def full() -> Material:
-    trial = {
-        "n": 32,
-        "score": 0.2,
-        "score_se": 0.1,
-        "test_score": 0.3,
-        "test_score_se": 0.1,
-        "kl": 0.1,
-        "tokens": 40.0,
-        "finished": 0.4,
-    }
-    return Material(
-        title="Iteration 1",
-        generated="today",
-        command="concordant iterate",
-        pm=evaluation(),
-        hhh=hhh(),
-        pm_metrics=[{"step": i, "comparisons": 16 * i, "loss": 0.7 - 0.002 * i} for i in range(1, 40)],
-        policy={"before": trial, "after": trial | {"score": 1.2}},
-        policy_metrics=[{**row, "test_score": 0.5 * row["score"], "test_score_se": 0.1} for row in updates()],
-        samples=[
-            {"prompt": "Human: <b>hi</b>", "before": "old </p><script>alert(1)</script>", "after": "new & better"}
-        ],
-        board=board(games(), anchor="old").json(),
-        stages=[{"name": "collect", "seconds": 61.0, "detail": "240 comparisons"}],
-        lineage=[
-            {"id": "data-1", "kind": "data set", "parents": [], "what": "240 comparisons"},
-            {"id": "pm-1", "kind": "preference model", "parents": ["data-1", "base"], "what": ""},
-        ],
-        worker_kinds={"scripted": 240},
-    )
+from reported import evaluation, full, games
 
 
 class Page(HTMLParser):
@@ -128,7 +45,7 @@ class Page(HTMLParser):
 
 
 def written(material: Material, tmp_path: Path) -> tuple[Page, str, Path]:
-    index = write_report(material, tmp_path / "report")
+    index = write_report(material, tmp_path / "report").index
     text = index.read_text()
     page = Page(text)
     assert page.open == []
@@ -153,12 +70,25 @@ def test_every_figure_the_data_allows_is_on_one_page_with_its_files(whole: tuple
         "score-against-root-kl",
         "train-and-test-score",
         "score-and-kl",
+        "policies-against-root-kl",
+        "best-of-k-against-root-kl",
+        "tension",
+        "scan-comparisons",
+        "scan-comparisons-2",
+        "scan-mixture",
+        "scan-loss-weight",
+        "ood-by-layer",
+        "ood-by-outliers",
         "elo",
+        "elo-harmless",
+        "score-by-tranche",
+        "snapshots-promised-and-voted",
+        "writers-and-model",
     }
     assert names == {f"{name}.{end}" for name in figures for end in ("svg", "csv")} | {"index.html", "report.json"}
     assert figures <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
-    assert words.count("The paper.") == 10
+    assert words.count("The paper.") == len(figures)
     for what in (
         "Mean score by the test PM",
         "fitted on 1,234 other comparisons agrees in 65.0",
@@ -171,6 +101,12 @@ def test_every_figure_the_data_allows_is_on_one_page_with_its_files(whole: tuple
         "concordant iterate",
         "4 left out: equal replies",
         "1 min 01 s",
+        "pm-1, pm-1-again",
+        "64.0 %, 66.0 %",
+        "+1.00 ± 0.14",
+        "0.42 (0.40 to 0.44)",
+        "policy-1: base, all weights, seed 3",
+        "concordant evaluate pm RUN --data FILE",
     ):
         assert what in words
 
@@ -200,7 +136,8 @@ def test_scripted_choices_are_announced_before_the_first_number(whole: tuple[Pag
 
 def test_with_nothing_at_hand_each_figure_says_what_is_missing(tmp_path: Path) -> None:
     _, words, index = written(Material("Empty", no_board="Nobody has met two models."), tmp_path)
-    assert words.count("of the paper") == 10
+    assert "What is missing" in words and "Preference model" not in words
+    assert words.count("of the paper") == 23
     for why in (
         "evaluate pm RUN",
         "evaluate hhh RUN",

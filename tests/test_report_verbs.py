@@ -52,7 +52,7 @@ def test_a_report_of_named_runs(games: Path, runs: Path, tmp_path: Path, capsys:
 def test_a_report_of_the_programmes_newest_runs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--dir", str(runs), "--out", str(runs / "report")]) == 0
     page = (runs / "report" / "index.html").read_text()
-    assert "Report on pm-1, policy-1" in page
+    assert "Report on home" in page and "pm-1: " in page and "policy-1: " in page
     assert "No games to rate" in page
     assert said(capsys).endswith(f"{runs / 'report' / 'index.html'}\n")
 
@@ -60,7 +60,7 @@ def test_a_report_of_the_programmes_newest_runs(runs: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["report", "--out", "out"], "no RUN was named and . is no programme"),
+        (["report", "--out", "out"], "no FOLDER was named and . is no programme"),
         (["report", "absent", "--out", "out"], "absent/config.json does not exist"),
     ],
 )

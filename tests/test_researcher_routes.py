@@ -1,4 +1,4 @@
-"""The researcher's pages: closed without the link, complete with it."""
+"""The researcher's pages: closed to who is not signed in, complete for who is."""
 
 import json
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from concordant.collect.heartbeat import GeneratorState
 from concordant.collect.room import Room
 from concordant.comparison import Objective
 from concordant.store.database import Database
-from concordant.store.people import WorkerKind, add_staff_token
+from concordant.store.people import WorkerKind
 from desk_stories import flat, rows_of
 from stories import draw, person, play
-from visitors import Visitor, deploy_two, fresh_store, room_with
+from visitors import Visitor, deploy_two, fresh_store, room_with, sign_in_staff
 
 PAGES = (
     "/researcher",
@@ -38,13 +38,11 @@ def room(store: Database, tmp_path: Path) -> Room:
 @pytest.fixture
 def staff(room: Room) -> Iterator[TestClient]:
     with TestClient(create_app(room)) as client:
-        answer = client.get(f"/researcher?key={add_staff_token(room.db)}", follow_redirects=False)
-        assert answer.status_code == 303 and answer.headers["location"] == "/researcher"
-        assert "httponly" in answer.headers["set-cookie"].lower()
+        sign_in_staff(client, room.db)
         yield client
 
 
-def test_without_the_link_nothing_is_shown(store: Database, room: Room) -> None:
+def test_without_signing_in_nothing_is_shown(store: Database, room: Room) -> None:
     deploy_two(store)
     visitor = Visitor(store, room)
     with visitor.client:

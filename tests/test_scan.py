@@ -8,7 +8,7 @@ from concordant.comparison import Comparison, Objective, Preference
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.mixture import Source
-from concordant.scan import Plan, comparisons_scan, mixture_scan, setting_scan
+from concordant.scan import Plan, comparisons_scan, mixture_scan, setting_scan, skill_scan
 from concordant.train_config import PreferenceModelConfig
 
 
@@ -115,3 +115,13 @@ def test_what_a_scan_of_mixtures_needs() -> None:
         mixture_scan(plan(Source("a", rows(9))), [0.5], None)
     with pytest.raises(UserError, match="each seed must stand in the list once"):
         mixture_scan(plan(seeds=[1, 1]), [0.5], None)
+
+
+def test_a_second_task_alone_and_with_the_first() -> None:
+    scan = skill_scan(plan(models={"small": Path("small")}, seeds=(0,)), None)
+    assert [(cell.x, cell.mixture.counts) for cell in scan.cells] == [(0, [100, 0]), (1, [0, 60]), (2, [100, 60])]
+    alone, other, both = (cell.mixture.preferences for cell in scan.cells)
+    assert both == alone + other
+    few = skill_scan(plan(models={"small": Path("small")}, seeds=(0,)), 70)
+    assert [cell.mixture.counts for cell in few.cells] == [[70, 0], [0, 60], [70, 60]]
+    assert len(few.curves()) == 3

@@ -75,6 +75,26 @@ def test_wrong_input_is_one_line(
     assert said in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("half", [[], ["--only", "pages"]])
+def test_nobody_is_served_from_elsewhere_before_there_is_an_account(
+    half: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Programme.init(tmp_path / "p")
+    assert main(["serve", "--dir", str(tmp_path / "p"), "--host", "0.0.0.0", "--port", "0", *half]) == 2
+    error = capsys.readouterr().err
+    assert "host 0.0.0.0 can be reached from other machines" in error and error.count("\n") == 1
+
+
+def test_single_sign_on_needs_its_secret_before_anything_is_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONCORDANT_OIDC_SECRET", raising=False)
+    provider = 'issuer = "https://id.example"\nclient_id = "c"\nemails = {"a@b.example" = "researcher"}\n'
+    Programme.init(tmp_path / "p", f"[staff.oidc]\n{provider}")
+    assert main(["serve", "--dir", str(tmp_path / "p"), "--port", "0"]) == 2
+    assert "set CONCORDANT_OIDC_SECRET before serve" in capsys.readouterr().err
+
+
 def test_a_log_needs_its_folder(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["simulate", "1", "--dir", str(served.folder), "--log", str(tmp_path / "none/log.jsonl")]
     assert main(arguments) == 2

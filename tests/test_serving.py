@@ -14,10 +14,26 @@ import httpx
 import pytest
 
 from concordant.collect.served_page import read_page
-from concordant.collect.serving import address_of, announced, consent_text, links, listen, running_server
+from concordant.collect.serving import (
+    address_of,
+    announced,
+    consent_text,
+    draw_secret,
+    is_loopback,
+    links,
+    listen,
+    own_secret,
+    require_accounts,
+    running_server,
+)
 from concordant.errors import UserError
+from concordant.programme_config import OidcConfig, StaffConfig
 from concordant.store.database import Database
-from concordant.store.people import is_staff_token, worker_by_token, workers
+from concordant.store.people import worker_by_token, workers
+from concordant.store.sign_ins import claim_account
+from concordant.store.staff import members, owner
+from concordant.store.staff_links import Purpose, open_link, sign_in_by_link
+from concordant.store.staff_sessions import Terms
 from served import Served, free_port
 from visitors import fresh_store
 
@@ -49,17 +65,66 @@ def test_a_port_in_use_and_a_wrong_host_are_one_line() -> None:
 
 def test_links_stay_the_same_and_are_their_owners_alone(store: Database, tmp_path: Path) -> None:
     first = links(store, tmp_path, "http://here")
-    assert links(store, tmp_path, "http://here") == first
+    assert links(store, tmp_path, "http://here").worker == first.worker
     assert stat.S_IMODE((tmp_path / "links.json").stat().st_mode) == 0o600
     assert worker_by_token(store, first.worker.removeprefix("http://here/w/")) is not None
-    assert is_staff_token(store, first.researcher.removeprefix("http://here/researcher?key="))
     assert len(workers(store)) == 1
 
 
 def test_links_of_another_store_are_made_anew(store: Database, tmp_path: Path) -> None:
-    (tmp_path / "links.json").write_text(json.dumps({"worker": "old", "researcher": "old"}))
-    found = links(store, tmp_path, "http://here")
-    assert "old" not in found.worker and "old" not in found.researcher
+    (tmp_path / "links.json").write_text(json.dumps({"worker": "old"}))
+    assert "old" not in links(store, tmp_path, "http://here").worker
+
+
+def test_the_researchers_link_works_once_and_only_the_newest(store: Database, tmp_path: Path) -> None:
+    first, second = (links(store, tmp_path, "").researcher.removeprefix("/staff/link/") for _ in range(2))
+    assert open_link(store, first) is None
+    found = open_link(store, second)
+    assert found is not None and (found.member.login, found.purpose) == ("owner", Purpose.SIGN_IN)
+    sign_in_by_link(store, second, "", Terms())
+    assert open_link(store, second) is None
+    assert [one.login for one in members(store)] == ["owner"], "another start makes no second owner"
+
+
+@pytest.mark.usefixtures("quick_hashes")
+def test_no_link_is_printed_once_a_researcher_can_sign_in(store: Database, tmp_path: Path) -> None:
+    links(store, tmp_path, "")
+    claim_account(store, owner(store).staff.id, "Ann", "ann", "four words in a row")
+    assert links(store, tmp_path, "http://here").researcher == "http://here/researcher"
+
+
+def test_an_older_programme_keeps_its_draws_and_loses_its_secret_link(store: Database, tmp_path: Path) -> None:
+    (tmp_path / "links.json").write_text(json.dumps({"worker": "old", "researcher": "secret"}))
+    links(store, tmp_path, "")
+    assert "secret" not in (tmp_path / "links.json").read_text()
+    assert draw_secret(tmp_path) == "/researcher?key=secret", "what draws were made from before there were accounts"
+    assert stat.S_IMODE((tmp_path / "draws.key").stat().st_mode) == 0o600
+
+
+def test_a_new_programme_draws_from_a_secret_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    found = draw_secret(tmp_path)
+    assert len(found) == 64 and draw_secret(tmp_path) == found
+    assert draw_secret(tmp_path / "other") != found != own_secret(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("host", "own"), [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False)]
+)
+def test_which_addresses_are_this_machines_alone(host: str, own: bool) -> None:
+    assert is_loopback(host) is own
+
+
+@pytest.mark.usefixtures("quick_hashes")
+def test_other_machines_come_in_only_after_a_researcher_can(store: Database) -> None:
+    require_accounts(store, "127.0.0.1", StaffConfig())
+    for host in ("0.0.0.0", "::", "192.0.2.7"):
+        with pytest.raises(UserError, match=f"host {host} can be reached from other machines, and no researcher has"):
+            require_accounts(store, host, StaffConfig())
+    provider = OidcConfig(issuer="https://id.example", client_id="c", emails={"a@b.example": "researcher"})
+    require_accounts(store, "0.0.0.0", StaffConfig(oidc=provider))
+    claim_account(store, owner(store).staff.id, "Ann", "ann", "four words in a row")
+    require_accounts(store, "0.0.0.0", StaffConfig())
 
 
 def test_the_consent_text_is_the_programmes_or_the_built_in_one(tmp_path: Path) -> None:
@@ -95,7 +160,10 @@ def test_from_start_to_sigterm(tmp_path: Path) -> None:
         answer = httpx.get(served.links["worker"], follow_redirects=True)
         assert answer.status_code == 200 and "server" not in answer.headers
         assert "no model writes them" in answer.text
-        assert httpx.get(served.links["researcher"]).status_code == 303
+        with httpx.Client(follow_redirects=True) as browser:
+            assert "<h1>Overview</h1>" in browser.get(served.links["researcher"]).text
+        used = httpx.get(served.links["researcher"])
+        assert used.status_code == 404 and "This link has been used" in used.text
         generator = served.generator()
         served.process.terminate()
         assert served.process.wait(20) == 0

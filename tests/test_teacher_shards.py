@@ -60,6 +60,20 @@ def test_what_is_stored_is_what_the_whole_text_gives(teacher: PromptedModel, tmp
         )
 
 
+def test_two_students_do_not_fill_one_folder_at_the_same_time(teacher: PromptedModel, tmp_path: Path) -> None:
+    """One line for the second; once the first one has what it needs, both read."""
+    first, second = shards(tmp_path / "both"), shards(tmp_path / "both")
+    with first.alone():
+        first.begin(MADE_BY)
+        with pytest.raises(UserError, match=r"both is being filled with a teacher's output by another process; wait"):
+            second.alone().__enter__()
+        first.fill(teacher, 64, silent)
+    with second.alone():
+        second.begin(MADE_BY)
+        assert second.missing == []
+    assert [one.row for one in first.lessons(0, 10)] == [one.row for one in second.lessons(0, 10)] == ROWS
+
+
 def test_sizes_are_known_before(teacher: PromptedModel, tmp_path: Path) -> None:
     """Five tokens of two bytes and six log-probabilities of four a place; larger vocabularies take four bytes."""
     store = shards(tmp_path)

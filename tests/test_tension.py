@@ -2,7 +2,6 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,23 +12,9 @@ from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.evaluate.tension import measure_tension
 from concordant.evaluate.tension_figure import tension_figure
-from concordant.models.chat_format import ChatFormat
 from concordant.models.preference_model import PreferenceModel
-from concordant.models.shared_rows import SharedRow
 from concordant.runs import Json, Run
-
-
-class Length(PreferenceModel):
-    """A preference model whose score is the reply's length; it has no room for "too long"."""
-
-    def row(self, prompt: Conversation, replies: Sequence[str]) -> SharedRow | None:
-        return None if "too long" in replies else SharedRow([0], [[0] for _ in replies])
-
-    def score_many(self, items: Sequence[tuple[Conversation, Sequence[str]]]) -> list[list[float]]:
-        return [[float(len(reply)) for reply in replies] for _, replies in items]
-
-
-MODEL = Length(network=None, format=ChatFormat(tokenizer=None))
+from lengths import LENGTHS
 
 
 def preference(asked: str, chosen: int, rejected: int, objective: Objective) -> Preference:
@@ -66,7 +51,7 @@ def silent(done: int, total: int, seen: str) -> None:
 
 
 def test_scores_of_the_data_by_objective_their_common_mean_taken_off() -> None:
-    result = measure_tension(MODEL, DATA, [], silent)
+    result = measure_tension(LENGTHS, DATA, [], silent)
     helpful, harmless = (result["objectives"][name] for name in ("helpful", "harmless"))
     assert (result["n"], result["mean"]) == (4, 5.0)
     assert (helpful["mean"], harmless["mean"]) == (2.0, -2.0)
@@ -76,7 +61,7 @@ def test_scores_of_the_data_by_objective_their_common_mean_taken_off() -> None:
 
 
 def test_the_policys_place_before_and_after_its_last_step() -> None:
-    result = measure_tension(MODEL, DATA, SAMPLES, silent)
+    result = measure_tension(LENGTHS, DATA, SAMPLES, silent)
     helpful, harmless = (result["objectives"][name]["policy"] for name in ("helpful", "harmless"))
     assert (helpful["first_step"], helpful["last_step"]) == (0, 8)
     assert (helpful["before"]["mean"], helpful["after"]["mean"]) == (-2.0, 2.0)
@@ -87,44 +72,44 @@ def test_the_policys_place_before_and_after_its_last_step() -> None:
 
 def test_an_opening_of_both_objectives_tells_nothing() -> None:
     both = [*DATA, preference("h1", 1, 2, Objective.HARMLESS)]
-    result = measure_tension(MODEL, both, SAMPLES, silent)
+    result = measure_tension(LENGTHS, both, SAMPLES, silent)
     assert result["objectives"]["helpful"]["policy"] is None
     assert result["objectives"]["harmless"]["policy"]["after"]["n"] == 1
 
 
 def test_a_prompt_with_an_objective_of_its_own_needs_no_data_that_begins_alike() -> None:
     rows = [{**sample(step, "never seen", "x" * 3), "objective": "helpful"} for step in (0, 8)]
-    result = measure_tension(MODEL, DATA, rows, silent)
+    result = measure_tension(LENGTHS, DATA, rows, silent)
     assert result["objectives"]["helpful"]["policy"]["after"]["n"] == 1 and result["dropped"] == {}
 
 
 def test_replies_that_do_not_fit_are_not_placed() -> None:
     rows = [sample(0, "h1", "too long"), sample(0, "r1", "x"), sample(8, "h1", "x"), sample(8, "r1", "x")]
-    result = measure_tension(MODEL, DATA, rows, silent)
+    result = measure_tension(LENGTHS, DATA, rows, silent)
     assert result["objectives"]["helpful"]["policy"] is None
     assert result["objectives"]["harmless"]["policy"]["before"]["above_data"] == 0.0
 
 
 def test_an_objective_without_comparisons_is_named() -> None:
     with pytest.raises(UserError, match=r"no harmless comparison could be scored; name a file with --data harmless="):
-        measure_tension(MODEL, DATA[:2], [], silent)
+        measure_tension(LENGTHS, DATA[:2], [], silent)
 
 
 def test_the_figure_says_what_was_found() -> None:
-    figure = tension_figure(measure_tension(MODEL, DATA, SAMPLES, silent))
+    figure = tension_figure(measure_tension(LENGTHS, DATA, SAMPLES, silent))
     assert figure.title == (
         "After training, replies score above 50\u202f% of the helpful and 100\u202f% of the harmless data"
     )
     assert "Helpful: the policy's replies to 1 prompts lie above 0.0\u202f% of the data before" in figure.caption
     assert figure.csv.splitlines()[-1] == "harmless,policy after,1.0,0.0"
     ElementTree.fromstring(figure.svg)
-    alone = tension_figure(measure_tension(MODEL, DATA, [], silent))
+    alone = tension_figure(measure_tension(LENGTHS, DATA, [], silent))
     assert alone.title == "Replies of the helpful data score 4.00 higher; no policy was given"
 
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    monkeypatch.setattr(PreferenceModel, "load", lambda *_: MODEL)
+    monkeypatch.setattr(PreferenceModel, "load", lambda *_: LENGTHS)
     found = {}
     for objective in Objective:
         rows = [
@@ -148,7 +133,9 @@ def test_the_verb(files: dict[str, Path], tmp_path: Path, capsys: pytest.Capture
     assert main([*words, "--policy", str(files["policy"]), "--out", str(tmp_path / "out"), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["objectives"]["harmless"]["policy"]["after"]["above_data"] == 1.0
-    assert [Path(file).name for file in result["files"]] == ["tension.svg", "tension.csv"]
+    assert [Path(file).name for file in result["files"]] == ["tension.svg", "tension.csv", "tension.json"]
+    kept = json.loads((tmp_path / "out/tension.json").read_text())
+    assert kept["objectives"]["harmless"]["policy"]["after"] == result["objectives"]["harmless"]["policy"]["after"]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert said.startswith("4 comparisons; scores less their mean of +5.000\nhelpful   data: mean +2.000")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from concordant.cli import main
+from concordant.models.made_model import model_id
 from concordant.runs import Run
 from hh_rows import write_hh
 from toy_lessons import good_over_bad, preference
@@ -68,7 +69,7 @@ def test_pm_and_policy(data: Path, toy: ToyModels, tmp_path: Path, capsys: pytes
     )
     assert text[-1] == str(tmp_path / "policy")
     parents = Run.open(tmp_path / "policy").head["parents"]
-    assert (parents["base"], parents["objective"]) == (str(toy.chat), "any")
+    assert (parents["base"], parents["objective"]) == (model_id(toy.chat), "any")
     digest = hashlib.sha256((run / "model/model.safetensors").read_bytes()).hexdigest()
     assert parents["pm"] == f"pm@{digest[:12]}"
     assert parents["data"].startswith("data.jsonl@")

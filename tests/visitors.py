@@ -10,14 +10,17 @@ from fastapi.testclient import TestClient
 
 from concordant.collect.app import create_app
 from concordant.collect.heartbeat import Heartbeat
-from concordant.collect.room import Room
+from concordant.collect.room import STAFF_COOKIE, Room
 from concordant.collect.served_page import ServedPage, read_page
-from concordant.programme_config import CareConfig, CollectConfig, PanelConfig
+from concordant.programme_config import CareConfig, CollectConfig, LimitsConfig, PanelConfig, StaffConfig
 from concordant.sampler import Reply
+from concordant.store.audit import COMMAND_LINE
 from concordant.store.database import Database
 from concordant.store.people import Worker, WorkerKind, add_worker
 from concordant.store.registry import Snapshot, SnapshotKind, add_snapshot, deploy
 from concordant.store.reply_queue import claim, finish
+from concordant.store.staff import Role, Staff, add_member, members
+from concordant.store.staff_sessions import Terms, open_session
 
 
 @contextmanager
@@ -78,7 +81,24 @@ class Visitor:
         return stream.removeprefix("/work/stream/")
 
     def choose(self, button: int) -> None:
-        assert self.send("/work/choose", "button", button=str(button)).status_code == 200
+        form = self.page.form("/work/choose", "button")
+        assert form is not None, "the page offers no choice"
+        shown = {"unveiled": "1"} if "unveiled" in form.fields else {}
+        assert self.post(form.action, {**form.hidden, **shown, "button": str(button)}).status_code == 200
+
+
+def sign_in_staff(client: TestClient, db: Database, role: Role = Role.RESEARCHER, name: str = "Ann") -> Staff:
+    """A new member of staff, signed in in this browser."""
+    staff, cookie = signed_in_staff(db, role, name)
+    client.cookies.set(STAFF_COOKIE, cookie)
+    return staff
+
+
+def signed_in_staff(db: Database, role: Role = Role.RESEARCHER, name: str = "Ann") -> tuple[Staff, str]:
+    """A new member of staff, and the cookie of a session of theirs."""
+    staff = add_member(db, COMMAND_LINE, name, f"{name.lower()}-{len(members(db))}", role).staff
+    with db.write() as session:
+        return staff, open_session(session, staff.id, "a test", Terms())
 
 
 def deploy_two(db: Database) -> tuple[Snapshot, Snapshot]:
@@ -101,9 +121,11 @@ def write_all(db: Database, *texts: str) -> None:
 def room_with(db: Database, folder: Path | None = None, **settings: Any) -> Room:
     """A room with these collect settings; with a folder, it has a heartbeat and a report's place.
 
-    Settings ``care`` and ``panel`` are those sections' (mappings).
+    Settings ``care``, ``panel``, ``staff`` and ``limits`` are those sections' (mappings).
     """
     care, panel = CareConfig(**settings.pop("care", {})), PanelConfig(**settings.pop("panel", {}))
+    staff, limits = StaffConfig(**settings.pop("staff", {})), LimitsConfig(**settings.pop("limits", {}))
     heartbeat = Heartbeat(None if folder is None else folder / "generator.state")
     report = None if folder is None else folder / "report"
-    return Room(db, CollectConfig(**settings), care, panel, heartbeat=heartbeat, report=report)
+    collect = CollectConfig(**settings)
+    return Room(db, collect, care, panel, staff=staff, limits=limits, heartbeat=heartbeat, report=report)

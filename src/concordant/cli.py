@@ -22,6 +22,8 @@ from concordant.commands import (
     deploy_verbs,
     doctor_verbs,
     evaluate_verbs,
+    key_verbs,
+    message_verbs,
     model_verbs,
     ood_verbs,
     prompt_verbs,
@@ -29,18 +31,22 @@ from concordant.commands import (
     scan_verbs,
     score_verbs,
     serve_verbs,
+    staff_verbs,
     train_verbs,
     worker_verbs,
 )
-from concordant.commands.outcome import SILENCE, Outcome, Verbs, plain
+from concordant.commands.outcome import SILENCE, Outcome, Verbs, for_terminal, plain
 from concordant.errors import UserError
 
 GROUPS = (
     demo_verbs,
     serve_verbs,
     worker_verbs,
+    staff_verbs,
+    message_verbs,
     data_verbs,
     deploy_verbs,
+    key_verbs,
     model_verbs,
     score_verbs,
     prompt_verbs,
@@ -87,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(args, "json", False) and outcome != SILENCE:
             print(json.dumps(plain(outcome.json), allow_nan=False))
         elif outcome.text:
-            print(outcome.text)
+            print(for_terminal(outcome.text))
         sys.stdout.flush()
         return outcome.status
     except UserError as error:
@@ -125,7 +131,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _say(line: str, status: int) -> int:
-    print(" ".join(line.split()), file=sys.stderr)
+    print(for_terminal(" ".join(line.split())), file=sys.stderr)
     return status
 
 

@@ -137,7 +137,7 @@ def running_demo(folder: Path, settings: str, stages: Stages) -> Iterator[Demo]:
             with stages.stage("model") as watch:
                 ensure_base(programme, database, say=lambda line: watch(0, 0, line))
             steps = iterate(Iteration(programme, database, 1, url, stages))
-            yield Demo(steps, found)
+            yield Demo(steps, links(database, programme.path, url))  # the first one may have been used
     finally:
         database.close()
 

@@ -20,6 +20,7 @@ from concordant.evaluate.distance import Contest, measure_distance
 from concordant.hhh_prompt import HhhPrompt
 from concordant.models.chat_format import ChatFormat
 from concordant.models.language_model import LanguageModel
+from concordant.models.made_model import MadeModel
 from concordant.models.prompted import PromptedModel
 from concordant.models.text_rows import TextRow, draw_mixture, text_rows
 from concordant.models.tokenizers import common_width, read_tokenizer
@@ -49,11 +50,13 @@ class Pair:
         student: folder of the student as it is before.
         teacher: folder of the model that reads the prompt; may be the same.
         prompt: what it reads.
+        device: where both are put.
     """
 
     student: Path
     teacher: Path
     prompt: HhhPrompt
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         assert self.width  # a pair that cannot be is refused before anything is done
@@ -71,7 +74,7 @@ class Pair:
     def prompted(self, base: LanguageModel | None, text_tokens: int) -> PromptedModel:
         """The teacher behind its prompt; ``base``, where it is given, is the model of the student's folder."""
         same = base is not None and self.teacher == self.student
-        model = base if base is not None and same else LanguageModel.load(self.teacher)
+        model = base if base is not None and same else LanguageModel.load(self.teacher, device=self.device)
         return PromptedModel.after(self.format.prefix(self.prompt), model, text_tokens)
 
 
@@ -152,20 +155,26 @@ def distill_run(
         write_whole(run.path / PROMPT, pair.prompt.to_text())
         documents = sorted({row.document for row in texts.lessons})
         write_whole(run.path / DOCUMENTS, json.dumps({"learned_from": documents}) + "\n")
-        shards.begin({"teacher": weights_digest(pair.teacher), "prompt": pair.prompt.digest})
-        if shards.missing:
-            teacher = pair.prompted(None, config.text_tokens)
-            voice.say(
-                f"teacher: {len(texts.lessons):,} texts of {shards.counted:,} tokens behind a prompt of "
-                f"{teacher.length:,}; {shards.bytes / 1e6:,.1f} MB in {shards.count} shards under {shards_folder}"
-            )
-            with voice.progress("asking the teacher") as watch:
-                shards.fill(teacher, config.row_tokens, watch)
-            del teacher
+        _ask_the_teacher(pair, shards, config, voice)
         with voice.progress("training") as watch:
-            result = distill(run, LanguageModel.load(pair.student), shards, config, watch)
+            result = distill(run, LanguageModel.load(pair.student, device=pair.device), shards, config, watch)
         run.finish({**result, "dropped": dict(texts.dropped), "teacher_bytes": shards.bytes})
     return run.result
+
+
+def _ask_the_teacher(pair: Pair, shards: TeacherShards, config: DistillConfig, voice: Voice) -> None:
+    """Make the shards that are missing; no other process writes into their folder meanwhile."""
+    with shards.alone():
+        shards.begin({"teacher": weights_digest(pair.teacher), "prompt": pair.prompt.digest})
+        if not shards.missing:
+            return
+        teacher = pair.prompted(None, config.text_tokens)
+        voice.say(
+            f"teacher: {len(shards.rows):,} texts of {shards.counted:,} tokens behind a prompt of "
+            f"{teacher.length:,}; {shards.bytes / 1e6:,.1f} MB in {shards.count} shards under {shards.folder}"
+        )
+        with voice.progress("asking the teacher") as watch:
+            shards.fill(teacher, config.row_tokens, watch)
 
 
 def measure_run(
@@ -178,9 +187,10 @@ def measure_run(
     """
     if (documents := len({row.document for row in rows})) < 2:
         raise UserError(f"the texts to measure on are of {documents} document, and an interval needs two; give more")
-    base = LanguageModel.load(pair.student)
+    base = LanguageModel.load(pair.student, device=pair.device)
     teacher = pair.prompted(base, config.text_tokens)
-    contest = Contest(teacher, base, LanguageModel.load(run.model), config.k, pair.width)
+    student = LanguageModel.load(run.model, device=pair.device)
+    contest = Contest(teacher, base, student, config.k, pair.width)
     with progress("measuring") as watch:
         result = measure_distance(contest, rows, config.row_tokens, watch)
     write_whole(run.path / DISTANCE, json.dumps(result, indent=2) + "\n")
@@ -197,9 +207,10 @@ def unseen(run: Run, conversations: Sequence[Conversation], dropped: Counter[str
 
 
 def weights_digest(folder: Path) -> str:
-    """The name of a model's folder and the beginning of a SHA-256 of its weights: another teacher is another digest."""
+    """A model's name and the beginning of a SHA-256 of its weights: another teacher is another digest."""
     digest = hashlib.sha256()
     for file in sorted(folder.glob("*.safetensors")):
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return f"{folder.resolve().name}@{digest.hexdigest()[:12]}"
+    made = MadeModel.at(folder)
+    return f"{made.name if made else folder.resolve().name}@{digest.hexdigest()[:12]}"

@@ -24,19 +24,23 @@ from concordant.errors import UserError
 from concordant.evaluate.run_material import load_evaluation
 from concordant.models.base_models import cache_folder, fetch
 from concordant.models.language_model import LanguageModel
+from concordant.models.made_model import model_id
 from concordant.models.preference_model import PreferenceModel
 from concordant.online_report import dataset_id, report_iteration
 from concordant.pm_run import measure_run, train_run
 from concordant.programme import Programme
+from concordant.prompts import Shares, asked
 from concordant.runs import Run, Watch
 from concordant.store.database import Database
 from concordant.store.datasets import NameTaken, freeze, load_dataset
 from concordant.store.journal import Journal, finished_steps, last_iteration
 from concordant.store.overview import ended_in_study
 from concordant.store.preferences import Filter, preferences
+from concordant.store.prompt_files import prompts_of
 from concordant.store.registry import (
     Snapshot,
     SnapshotKind,
+    State,
     active_deployments,
     add_snapshot,
     deploy,
@@ -44,9 +48,11 @@ from concordant.store.registry import (
     retire,
     snapshot,
     snapshots,
+    standing_deployments,
 )
 from concordant.train.judging import Judges
 from concordant.train.policy import train_policy
+from concordant.train_config import PolicyConfig
 
 Json = dict[str, Any]
 
@@ -230,7 +236,7 @@ def _pm_base(iteration: Iteration) -> tuple[str, Path]:
         return _base(iteration).label, Path(_base(iteration).spec["folder"])
     inside = iteration.programme.path / config.model
     folder = fetch(str(inside) if inside.is_dir() else config.model, cache_folder())
-    return (folder.resolve().name if Path(config.model).is_dir() or inside.is_dir() else config.model), folder
+    return model_id(inside if inside.is_dir() else config.model), folder
 
 
 def _policy(iteration: Iteration, frozen: Json, pm: Json, watch: Watch) -> Json:
@@ -239,7 +245,7 @@ def _policy(iteration: Iteration, frozen: Json, pm: Json, watch: Watch) -> Json:
     parents = {"pm": pm["run"], "prompts": dataset_id(frozen), "base": _base(iteration).label}
     run = _begin(iteration, "policy", config.policy, parents)
     if not run.finished:
-        prompts = _prompts(_split(iteration, frozen)[0])
+        prompts = _prompts(_split(iteration, frozen)[0], config.policy)
         base = LanguageModel.load(Path(_base(iteration).spec["folder"]))
         judges = Judges(PreferenceModel.load(iteration.programme.runs / pm["run"]))
         train_policy(run, base, judges, prompts, config.policy, watch)
@@ -248,12 +254,21 @@ def _policy(iteration: Iteration, frozen: Json, pm: Json, watch: Watch) -> Json:
 
 
 def _deploy(iteration: Iteration, policy: Json) -> Json:
-    """Put the new snapshot beside the newest one before it; the older ones go."""
+    """Put the new snapshot beside the newest one before it; the older ones go.
+
+    Raises:
+        UserError: somebody stopped the one before it; no program undoes that.
+    """
     db, base = iteration.db, _base(iteration)
     run = iteration.programme.runs / policy["run"]
     spec = {"folder": base.spec["folder"], "adapter": str((run / "model").resolve())}
     old = _newest_before(iteration)
     new = add_snapshot(db, policy["run"], SnapshotKind.MODEL, spec, run=policy["run"], parents=(base.id,))
+    if any(one.state is State.STOPPED and one.snapshot.id == old.id for one in standing_deployments(db)):
+        raise UserError(
+            f"{old.label!r} was stopped, and the new policy is compared with it; make it live again "
+            f"('concordant deploy add {old.label}') and start this again"
+        )
     for kept in (old, new):
         deploy(db, kept.id, 1.0)
     for deployment in active_deployments(db):
@@ -269,9 +284,10 @@ def _split(iteration: Iteration, frozen: Json) -> tuple[list[Preference], list[P
     )
 
 
-def _prompts(lessons: list[Preference]) -> dict[Conversation, Objective | None]:
-    """The distinct prompts, replies removed (paper B.1), in the order of the data set, each with its objective."""
-    return {preference.prompt: preference.objective for preference in lessons}
+def _prompts(lessons: list[Preference], config: PolicyConfig) -> dict[Conversation, Objective | None]:
+    """The distinct prompts, replies removed (paper B.1), in the config's shares, each with its objective."""
+    drawn, _ = asked(prompts_of(lessons), Shares(config.model_share, config.harmless_share), config.seed)
+    return {prompt.conversation: prompt.objective for prompt in drawn}
 
 
 def _begin(iteration: Iteration, kind: str, config: Section, parents: dict[str, str]) -> Run:
@@ -289,8 +305,8 @@ def _parents(frozen: Json, config: Section) -> Json:
 
 
 def _base(iteration: Iteration) -> Snapshot:
-    """The programme's first snapshot, from which every policy starts."""
-    return snapshots(iteration.db)[0]
+    """The programme's first model, from which every policy starts."""
+    return next(one for one in snapshots(iteration.db) if one.kind is SnapshotKind.MODEL)
 
 
 def _newest_before(iteration: Iteration) -> Snapshot:

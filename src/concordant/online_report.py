@@ -14,12 +14,13 @@ from concordant.comparison import Objective
 from concordant.errors import UserError
 from concordant.evaluate.elo import board, games_from_preferences
 from concordant.evaluate.report import write_report
+from concordant.evaluate.report_sources import Sources
 from concordant.evaluate.run_material import gather
 from concordant.programme import Programme
 from concordant.runs import Run
 from concordant.store.database import Database
 from concordant.store.preferences import Filter, counts, preferences
-from concordant.store.registry import snapshots
+from concordant.store.registry import SnapshotKind, snapshots
 
 Json = dict[str, Any]
 
@@ -38,13 +39,13 @@ def report_iteration(programme: Programme, db: Database, number: int, steps: dic
     Returns:
         The board, or why there is none, and who made how many choices.
     """
-    base = snapshots(db)[0].label
+    base = next(one.label for one in snapshots(db) if one.kind is SnapshotKind.MODEL)
     judged = Filter(objective=Objective.HELPFUL, sources="store", keep_weakest=True)
     chosen = [preference for _, preference in preferences(db, judged)]
     weakest = sum(preference.is_weakest and len(set(preference.models or ())) == 2 for preference in chosen)
     games = games_from_preferences(chosen)
     runs = [Run.open(programme.runs / steps[name]["run"]) for name in ("pm", "policy")]
-    material = gather(f"Iteration {number}", runs)
+    material = gather(f"Iteration {number}", Sources(runs))
     kinds: dict[str, int] = {}
     for group in counts(db):
         kinds[group["worker_kind"]] = kinds.get(group["worker_kind"], 0) + group["n"]

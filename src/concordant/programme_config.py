@@ -3,7 +3,9 @@
 Defaults that the paper does not state are listed in ``docs/paper-map.md``.
 """
 
+from decimal import Decimal
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -69,7 +71,10 @@ class PanelConfig(Section):
     study: str = Field("", description="Parameter with the study's id; empty: the preset's.")
     session: str = Field("", description="Parameter with the session's id; empty: the preset's.")
     code: str = Field("", description="Completion code for all tasks.")
-    part_code: str = Field("", description="Code for who leaves before, or could not go on; empty: none.")
+    part_code: str = Field(
+        "",
+        description="Code for who leaves after their first message, or could not go on because of us; empty: none.",
+    )
     back: str = Field(
         "",
         description="Address to go back to, with {code}, {participant}, {study} and {session} filled in; empty: the "
@@ -89,6 +94,16 @@ class PanelConfig(Section):
         return self
 
 
+class ApiConfig(Section):
+    """``/v1``: deployed snapshots for programs, with keys of ``key add``. Workers' replies come first."""
+
+    max_tokens: int = Field(1024, ge=1, description="Most tokens of one reply, and what is taken where none is asked.")
+    replies: int = Field(4, ge=1, le=16, description="Most replies to one request (n).")
+    queue: int = Field(32, ge=1, description="Most open requests of all keys together; beyond it, 503.")
+    per_key: int = Field(8, ge=1, description="Most open requests of one key; beyond it, 429.")
+    wait_seconds: float = Field(300.0, gt=0, description="After so long a request that is not done is given up, 503.")
+
+
 class CareConfig(Section):
     """Limits on red-team work, which the server keeps, and what people who do it are offered."""
 
@@ -106,6 +121,154 @@ class CareConfig(Section):
     support: dict[str, str] = Field(
         {}, description="Name of a help line or contact → web address or telephone number; on every red-team page."
     )
+
+
+class OidcConfig(Section):
+    """Single sign-on for staff with an identity provider (OpenID Connect); needs the extra ``oidc``."""
+
+    issuer: str = Field("", description="Address of the provider, as it names itself; empty: no single sign-on.")
+    client_id: str = Field("", description="What the provider calls this programme.")
+    secret_variable: str = Field(
+        "CONCORDANT_OIDC_SECRET", description="Environment variable that holds the client secret; it is in no file."
+    )
+    label: str = Field("Sign in with your organisation", min_length=1, description="What the button says.")
+    emails: dict[str, Literal["researcher", "reviewer"]] = Field(
+        {}, description="Verified e-mail address → role. Nobody else comes in, unless their claim has a role."
+    )
+    claim: str = Field("", description="Claim of the ID token that gives a role, such as groups; empty: none.")
+    roles: dict[str, Literal["researcher", "reviewer"]] = Field(
+        {}, description="Value of that claim → role; where several match, researcher wins."
+    )
+
+    @model_validator(mode="after")
+    def _provider_is_whole(self) -> "OidcConfig":
+        local = urlsplit(self.issuer).hostname in ("127.0.0.1", "localhost")
+        if self.issuer and not local and not self.issuer.startswith("https://"):
+            raise ValueError("issuer must begin with https://")
+        if self.issuer and not self.client_id:
+            raise ValueError("client_id is missing; the provider gives one when the programme is registered there")
+        if self.issuer and not self.emails and not (self.claim and self.roles):
+            raise ValueError("nobody could sign on; give emails, or claim and roles")
+        return self
+
+
+class StaffConfig(Section):
+    """Accounts of researchers and reviewers."""
+
+    session_days: float = Field(30, gt=0, description="A session ends so many days after signing in, in any case.")
+    idle_hours: float = Field(72, gt=0, description="A session ends after so many hours without being used.")
+    oidc: OidcConfig = Field(default_factory=lambda: OidcConfig(), description="Single sign-on (OpenID Connect).")
+
+
+class LimitsConfig(Section):
+    """How often something may be asked for, such as "10 per 15 minutes"; empty: as often as one likes.
+
+    One web process counts in its memory. 50 workers behind one address stay far below what an address may do.
+    """
+
+    sign_in_login: str = Field("10 per 10 minutes", description="Wrong passwords for one login.")
+    sign_in_address: str = Field("60 per 10 minutes", description="Sign-ins and staff links from one address.")
+    links: str = Field("600 per minute", description="Workers' links that are opened from one address.")
+    panel: str = Field("300 per minute", description="Arrivals from a panel from one address.")
+    forms_worker: str = Field("1200 per minute", description="Forms of one worker; scripted ones send ten a second.")
+    forms_address: str = Field("12000 per minute", description="Forms from one address.")
+
+    @model_validator(mode="after")
+    def _rates_can_be_read(self) -> "LimitsConfig":
+        given = {name: getattr(self, name) for name in self.model_fields_set if getattr(self, name)}
+        if not given:
+            return self
+        from limits import parse  # slow to import, and most programmes leave the defaults
+
+        for name, text in given.items():
+            try:
+                parse(text)
+            except ValueError:
+                raise ValueError(f'{name} is {text!r}, which is no rate; write it as "10 per 15 minutes"') from None
+        return self
+
+
+class ReviewConfig(Section):
+    """Which conversations staff read, which comparisons get a second opinion. Drawn by a secret seed, once, when a
+    conversation ends, from what is known then."""
+
+    first: int = Field(5, ge=0, description="A worker's first so many conversations are all read.")
+    share: float = Field(0.25, ge=0, le=1, description="Chance of each later conversation to be read.")
+    halve_after: int = Field(
+        10,
+        ge=1,
+        description="Each time that so many verdicts on end were good or better, the chance is halved; a lesser "
+        "verdict brings it back.",
+    )
+    least: float = Field(0.05, ge=0, le=1, description="The chance never falls below this.")
+    fast_share: float = Field(0.5, ge=0, le=1, description="The least chance where the worker's pace is fast.")
+    fast_seconds: float = Field(
+        10.0,
+        ge=0,
+        description="A pace (median seconds from a reply to the next message, over five conversations) below this is "
+        "fast.",
+    )
+    fast_quantile: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="So is a pace below this quantile of the crew's newest 500 conversations of the same objective, "
+        "once there are 20.",
+    )
+    second_reviews: float = Field(
+        0.1, ge=0, le=1, description="Share of what is read that a second reviewer reads too, for their agreement."
+    )
+    lease_minutes: int = Field(20, ge=1, description="How long a conversation stays with the reviewer who took it.")
+    second_opinions: float = Field(
+        0.0, ge=0, le=1, description="Share of comparisons that another worker is asked about; 0: none."
+    )
+    opinions_at_once: int = Field(
+        5, ge=1, description="Comparisons of others that a worker is asked about between two conversations, at most."
+    )
+
+
+_DECIMALS = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"), 0),
+    **dict.fromkeys(("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+
+
+def decimals(currency: str) -> int:
+    """Digits after the point of an amount in a currency (ISO 4217)."""
+    return _DECIMALS.get(currency, 2)
+
+
+class PayConfig(Section):
+    """What work earns. Amounts are decimals and exact; the rule of active time is in ``store/activity.py``."""
+
+    currency: str = Field("USD", pattern="^[A-Z]{3}$", description="ISO 4217 code, three capital letters.")
+    mode: Literal["task", "hour"] = Field("task", description="Pay by whole conversation, or by active hour.")
+    amount: Decimal = Field(Decimal(0), ge=0, description="Of a whole task, or of an hour; 0: pay is not kept here.")
+    red_team_extra: Decimal = Field(Decimal(0), ge=0, description="On top for a whole red-team task.")
+    part: Decimal = Field(
+        Decimal(1),
+        ge=0,
+        le=1,
+        description="Share of its pay that an unfinished task earns, times its choices made over those wanted.",
+    )
+    broken: Literal["whole", "part"] = Field(
+        "whole", description="What a task earns that a failure of ours broke off: all of it, or part as any other."
+    )
+    floor: Decimal = Field(
+        Decimal(0), ge=0, description="Lowest acceptable pay of an active hour; who is below is shown. 0: none."
+    )
+    idle_minutes: int = Field(
+        10, ge=1, le=60, description="Longest gap between two signs of life that counts as active time."
+    )
+
+    @model_validator(mode="after")
+    def _amounts_are_whole_units(self) -> "PayConfig":
+        for name in ("amount", "red_team_extra", "floor"):
+            value: Decimal = getattr(self, name)
+            if value >= 10**9 or value != round(value, decimals(self.currency)):
+                raise ValueError(f"{name} has more digits than {self.currency} has: {value}")
+        return self
 
 
 class IterateConfig(Section):
@@ -140,7 +303,14 @@ class ProgrammeConfig(Section):
     panel: PanelConfig = Field(
         default_factory=lambda: PanelConfig(), description="Workers who come from a panel, such as Prolific."
     )
+    api: ApiConfig = Field(default_factory=lambda: ApiConfig(), description="Snapshots for programs.")
     care: CareConfig = Field(default_factory=lambda: CareConfig(), description="Looking after people.")
+    staff: StaffConfig = Field(default_factory=lambda: StaffConfig(), description="Who may see the researcher's pages.")
+    limits: LimitsConfig = Field(default_factory=lambda: LimitsConfig(), description="How often what may be asked for.")
+    review: ReviewConfig = Field(
+        default_factory=lambda: ReviewConfig(), description="Reading what workers write, and second opinions."
+    )
+    pay: PayConfig = Field(default_factory=lambda: PayConfig(), description="What people earn.")
     pm: PreferenceModelConfig = Field(
         default_factory=lambda: PreferenceModelConfig(), description="Preference-model training."
     )

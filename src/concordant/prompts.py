@@ -60,6 +60,11 @@ class Shares:
     model: float | None = None
     harmless: float | None = None
 
+    @property
+    def any(self) -> bool:
+        """Whether a share is asked for."""
+        return self.model is not None or self.harmless is not None
+
     def __post_init__(self) -> None:
         for name in ("model", "harmless"):
             share = getattr(self, name)
@@ -91,6 +96,52 @@ def distinct(prompts: Iterable[Prompt], near: float = NEAR) -> tuple[list[Prompt
     like = set(near_duplicates([normalised(prompt.conversation) for prompt in kept], near))
     dropped["near-duplicate"] += len(like)
     return [prompt for place, prompt in enumerate(kept) if place not in like], +dropped
+
+
+def asked(prompts: Sequence[Prompt], shares: Shares, seed: int) -> tuple[list[Prompt], Counter[str]]:
+    """(what a policy is asked, how many prompts were left out by reason): no flawed one, none twice, and the shares.
+
+    Only equal conversations count as one here; ``distinct`` finds those that are alike, and is for files.
+
+    Raises:
+        UserError: the shares cannot be had.
+    """
+    found: dict[Conversation, Prompt] = {}
+    dropped: Counter[str] = Counter()
+    for prompt in prompts:
+        reason = prompt.flaw() or ("duplicate" if prompt.conversation in found else None)
+        if reason is None:
+            found[prompt.conversation] = prompt
+        else:
+            dropped[reason] += 1
+    if not shares.any or not found:
+        return list(found.values()), dropped
+    _refuse_impossible(list(found.values()), shares)
+    drawn = blend(list(found.values()), shares, None, seed)
+    dropped["beyond the shares"] += len(found) - len(drawn)
+    return drawn, +dropped
+
+
+def _refuse_impossible(prompts: Sequence[Prompt], shares: Shares) -> None:
+    """Raise where a part that a share asks for is not there at all: the largest mixture would be a prompt or two."""
+    kinds = {
+        ("model", "by a model", "by people"): [prompt.origin is Origin.MODEL for prompt in prompts],
+        ("harmless", "harmless", "helpful"): [prompt.objective is Objective.HARMLESS for prompt in prompts],
+    }
+    for (name, one, other), are in kinds.items():
+        share = getattr(shares, name)
+        lacking = one if share and not any(are) else other if share is not None and share < 1 and all(are) else None
+        if lacking:
+            raise UserError(
+                f"{name}_share is {share:g}, and none of the {len(prompts):,} prompts is {lacking}; give such prompts, "
+                "or another share"
+            )
+
+
+def mixed_in_words(prompts: Iterable[Prompt]) -> str:
+    """``3 harmless by a model, 9 helpful by people``."""
+    held = Counter(f"{prompt.objective} by {_BY[prompt.origin]}" for prompt in prompts)
+    return ", ".join(f"{count} {name}" for name, count in sorted(held.items()))
 
 
 def normalised(conversation: Conversation) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ class Run:
 
         Args:
             path: the run's folder.
-            kind: "distill", "pm", "pmp", "policy", "prompts" or "best-of".
+            kind: "distill", "pm", "pmp", "policy", "prompts", "best-of", "capabilities", "bias" or "refusals".
             config: the resolved config, as JSON values.
             parents: role → id of each input (data set, base model, preference model).
 

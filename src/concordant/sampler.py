@@ -23,14 +23,24 @@ class Reply:
     Attributes:
         text: what was written, without the end-of-turn token.
         finished: True if the model ended its turn by itself, False if it ran into the length limit.
-        tokens: how many tokens were sampled, the end-of-turn token included.
+        tokens: how many tokens were sampled, the end-of-turn token included; None: an endpoint did not say.
         score: the preference model's score, where one was asked.
+        prompt_tokens: how many tokens the prompt has, where the sampler knows.
     """
 
     text: str
     finished: bool
-    tokens: int
+    tokens: int | None
     score: float | None = None
+    prompt_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyLimits:
+    """How long a reply may be, in tokens, and the temperature that it is drawn at."""
+
+    max_tokens: int
+    temperature: float = 1.0
 
 
 @runtime_checkable
@@ -42,6 +52,20 @@ class Sampler(Protocol):
     ) -> list[list[Reply]]:
         """n replies to each conversation, in the order given. Each conversation must end on a human turn."""
         ...
+
+
+@runtime_checkable
+class Adjustable(Sampler, Protocol):
+    """A sampler whose limits can be set for one request. It shares its model with the one that it was made from."""
+
+    def with_limits(self, limits: ReplyLimits) -> Sampler:
+        """The same sampler with other limits."""
+        ...
+
+
+def with_limits(sampler: Sampler, limits: ReplyLimits) -> Sampler:
+    """The sampler with other limits; one that knows no limits stays as it is."""
+    return sampler.with_limits(limits) if isinstance(sampler, Adjustable) else sampler
 
 
 @runtime_checkable
@@ -110,6 +134,9 @@ class BestOfK:
     scorer: Scorer
     k: int
 
+    def with_limits(self, limits: ReplyLimits) -> "BestOfK":
+        return replace(self, sampler=with_limits(self.sampler, limits))
+
     def sample(
         self, conversations: Sequence[Conversation], n: int, seed: int, on_text: OnText | None = None
     ) -> list[list[Reply]]:
@@ -136,6 +163,9 @@ class Declining:
     sampler: Sampler
     screen: Screen
     refusal: str
+
+    def with_limits(self, limits: ReplyLimits) -> "Declining":
+        return replace(self, sampler=with_limits(self.sampler, limits))
 
     def sample(
         self, conversations: Sequence[Conversation], n: int, seed: int, on_text: OnText | None = None

@@ -1,4 +1,4 @@
-"""What a scan consists of: many preference models that differ in one thing (paper Fig. 7, 19, 26, 27).
+"""What a scan consists of: many preference models that differ in one thing (paper Fig. 7, 19, 20, 26, 27).
 
 A cell is one of them: where it stands on the axis, its base model, its config and what it learns from. The sizes of a
 learning curve are beginnings of one order, so that one run passes through all of them (§3.1: the rate is constant). So
@@ -18,6 +18,7 @@ from concordant.mixture import Mixture, Source, in_order, largest_total, mix, te
 from concordant.train_config import PreferenceModelConfig
 
 COMPARISONS = "comparisons"
+SKILL = "skill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A plan with its axis: ``key`` is "comparisons", "harmless_share", or a key of the config."""
+    """A plan with its axis: ``key`` is "comparisons", "harmless_share", "skill", or a key of the config."""
 
     plan: Plan
     key: str
@@ -128,6 +129,27 @@ def mixture_scan(plan: Plan, shares: Sequence[float], total: int | None) -> Scan
         return mix(sources, size, config.seed)
 
     return Scan(plan, "harmless_share", _cells(plan, shares, mixed))
+
+
+def skill_scan(plan: Plan, limit: int | None) -> Scan:
+    """Each of two tasks alone, and both together: what does learning the second cost the first (§5.2, Fig. 20)?
+
+    The cells stand at 0 (the first source alone), 1 (the second alone) and 2 (all of both), so that a model of both has
+    seen every comparison that either of the others has; proportions are those of the sources, as the paper states none.
+
+    Args:
+        plan: two sources without weights.
+        limit: at most so many comparisons of each source; None for all.
+    """
+
+    def drawn(place: int, seed: int) -> list[Preference]:
+        return mix([plan.sources[place]], limit, seed).preferences
+
+    def mixed(x: float, config: PreferenceModelConfig) -> Mixture:
+        parts = [drawn(place, config.seed) if x in (place, 2) else [] for place in (0, 1)]
+        return Mixture([row for part in parts for row in part], [len(part) for part in parts])
+
+    return Scan(plan, SKILL, _cells(plan, (0.0, 1.0, 2.0), mixed))
 
 
 def setting_scan(plan: Plan, key: str, values: Sequence[float], total: int | None) -> Scan:

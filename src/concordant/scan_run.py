@@ -18,6 +18,7 @@ from pathlib import Path
 from concordant.comparison import Objective, Preference
 from concordant.errors import UserError
 from concordant.evaluate.figures import Figure
+from concordant.evaluate.report_sources import SCAN, SCAN_TABLE
 from concordant.evaluate.scan_figures import scan_figure
 from concordant.models.card import write_card
 from concordant.pm_run import measure_run, train_run
@@ -28,7 +29,6 @@ TRAINING_COST = 3
 """Passes that training costs for a comparison, to one of measuring it: forward, and twice that backward."""
 
 CELL = "cell.json"
-HEAD = "scan.json"
 
 
 def run_scan(scan: Scan, watch: Watch) -> Json:
@@ -54,7 +54,7 @@ def run_scan(scan: Scan, watch: Watch) -> Json:
 
 def write_tables(folder: Path) -> Json:
     """Write table.csv, table.json and the figure of all cells that were made in a scan's folder so far."""
-    head = read_json(folder / HEAD)
+    head = read_json(folder / SCAN)
     rows = [read_json(path) for path in (folder / "cells").glob(f"*/{CELL}")]
     rows.sort(key=lambda row: (row["model"], row["x"], row["seed"]))
     figure, points = scan_figure(head["key"], head["tests"], rows)
@@ -68,7 +68,7 @@ def write_tables(folder: Path) -> Json:
     if isinstance(figure, Figure):
         summary["title"] = figure.title
         files |= {f"{figure.question.name}.svg": figure.svg, f"{figure.question.name}.csv": figure.csv}
-    files["table.json"] = json.dumps(summary, indent=2) + "\n"
+    files[SCAN_TABLE] = json.dumps(summary, indent=2) + "\n"
     for name, content in files.items():
         write_whole(folder / name, content)
     return {**summary, "files": [str(folder / name) for name in sorted(files)]}
@@ -202,7 +202,7 @@ def _write_head(scan: Scan) -> None:
         "data": dict(plan.record),
         "config": {key: value for key, value in plan.config.model_dump(mode="json").items() if key not in free},
     }
-    path = plan.folder / HEAD
+    path = plan.folder / SCAN
     if path.exists():
         found = read_json(path)
         for key, value in asked.items():
@@ -227,6 +227,10 @@ def _parents(scan: Scan, cell: Cell) -> dict[str, str]:
     names = list(Objective) if scan.key == "harmless_share" else [source.name for source in scan.plan.sources]
     mixed = ", ".join(f"{count} of {name}" for count, name in zip(counts, names, strict=True))
     return {**scan.plan.record, "mixed": mixed, "base": cell.model}
+
+
+def _helpful(cell: Cell) -> int:
+    return sum(row.objective == Objective.HELPFUL for row in cell.mixture.preferences)
 
 
 def _digest(exam: Sequence[Preference]) -> str:
@@ -267,8 +271,9 @@ def _row(scan: Scan, cell: Cell, result: Json, measured: Mapping[str, Json]) -> 
         "model": _label(cell.model),
         "seed": cell.config.seed,
         "parameters": next(iter(measured.values()))["parameters"],
-        "drawn": len(cell.mixture.preferences),
-        "drawn_helpful": sum(row.objective == Objective.HELPFUL for row in cell.mixture.preferences),
+        # Of a copy from on the way, as far as its run had to reach over what was dropped.
+        "drawn": result.get("drawn", len(cell.mixture.preferences)),
+        "drawn_helpful": result.get("drawn_helpful", _helpful(cell)),
         "used": result["comparisons"],
     }
     for objective, evaluation in measured.items():

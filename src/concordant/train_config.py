@@ -11,7 +11,28 @@ from pydantic_core import PydanticCustomError
 from concordant.config import RatedSection, Section
 
 
-class PreferenceModelConfig(RatedSection):
+class StepSection(Section):
+    """What every section has whose stage takes gradient steps."""
+
+    row_tokens: int = Field(
+        4096, ge=64, description="Most tokens in one forward pass: bounds memory, changes no gradient."
+    )
+    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+
+
+class EpochSection(RatedSection, StepSection):
+    """What every section has whose stage goes over its material once, at a rate that is a share of a base rate."""
+
+    base_rate: float = Field(
+        2e-3,
+        gt=0,
+        description="Pretraining rate that rates are shares of; not stated: 0.01 of it is the 2e-5 of our trials.",
+    )
+    warmup_steps: int = Field(10, ge=0, description="Optimiser steps of linear warm-up.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay; not stated in the paper.")
+
+
+class PreferenceModelConfig(EpochSection):
     """``train pm``: finetuning on comparisons (paper §3.1, A.2).
 
     The paper gives its rates as shares of the rate of its language models' pretraining, which it does not state. So a
@@ -23,11 +44,6 @@ class PreferenceModelConfig(RatedSection):
         description="What is trained on: short name, hub id or folder of a causal LM, or a run that made a PM. "
         "Not given, a programme takes its first snapshot.",
     )
-    base_rate: float = Field(
-        2e-3,
-        gt=0,
-        description="Pretraining rate that rates are shares of; not stated: 0.01 of it is the 2e-5 of our trials.",
-    )
     rate_ratio: float = Field(
         0.01, gt=0, description="Learning rate as a share of base_rate (A.2: 0.01; pretraining on votes 0.1)."
     )
@@ -37,9 +53,7 @@ class PreferenceModelConfig(RatedSection):
         description="Not given: rate_ratio × base_rate. Constant after warm-up, so that a learning curve is a "
         "data-scaling curve (A.2).",
     )
-    warmup_steps: int = Field(10, ge=0, description="Optimiser steps of linear warm-up.")
     batch_size: int = Field(16, ge=1, description="Comparisons in one optimiser step (Askell et al.: 32).")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay; not stated in the paper.")
     lm_coef: float = Field(
         0.0,
         ge=0,
@@ -54,9 +68,6 @@ class PreferenceModelConfig(RatedSection):
         1024,
         ge=32,
         description="Context (A.2: 1024; online PM: 2048); longer prompts lose whole turns from the left.",
-    )
-    row_tokens: int = Field(
-        4096, ge=64, description="Most tokens in one forward pass: bounds memory, changes no gradient."
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
@@ -75,7 +86,6 @@ class PreferenceModelConfig(RatedSection):
         0, ge=0, description="0 trains all weights; r > 0 trains LoRA of rank r on all linear layers."
     )
     frozen_layers: int = Field(0, ge=0, description="How many lower transformer layers stay as they are.")
-    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     checkpoint_seconds: float = Field(120.0, ge=0, description="Seconds between checkpoints.")
     seed: int = Field(
         0, ge=-(2**31), lt=2**31, description="Order of the comparisons and initial values of new weights."
@@ -89,8 +99,8 @@ class PreferenceModelConfig(RatedSection):
     keep_at: tuple[int, ...] = Field(
         (),
         exclude_if=lambda marks: not marks,
-        description="Numbers of comparisons, rising multiples of batch_size, after which a copy is kept in "
-        "RUN/kept/N: as the rate is constant after warm-up (A.2), it is what a run that ended there would be.",
+        description="Numbers of comparisons learned from, rising multiples of batch_size, after which a copy is "
+        "kept in RUN/kept/N: as the rate is constant after warm-up (A.2), it is what a run that ended there would be.",
     )
 
     @field_validator("keep_at", mode="before")
@@ -129,7 +139,7 @@ class PmpConfig(PreferenceModelConfig):
     )
 
 
-class DistillConfig(RatedSection):
+class DistillConfig(EpochSection):
     """``train distill``: context distillation of a prompt (paper §2.3, App. A.1)."""
 
     model: str = Field(
@@ -148,32 +158,23 @@ class DistillConfig(RatedSection):
         description="Most tokens of a text, for which the teacher's context must have room behind the prompt.",
     )
     shard_texts: int = Field(256, ge=1, description="Texts in one file of the teacher's output.")
-    base_rate: float = Field(
-        2e-3, gt=0, description="Pretraining rate that rates are shares of; not stated: the same as that of train pm."
-    )
     rate_ratio: float = Field(0.05, gt=0, description="Learning rate as a share of base_rate (A.1: 0.05).")
     learning_rate: float = Field(
         1e-4,
         gt=0,
         description="Not given: rate_ratio × base_rate. After warm-up it falls linearly to 0 (A.1).",
     )
-    warmup_steps: int = Field(10, ge=0, description="Optimiser steps of linear warm-up.")
     batch_size: int = Field(32, ge=1, description="Texts in one optimiser step (A.1: 32).")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay; not stated in the paper.")
-    row_tokens: int = Field(
-        4096, ge=64, description="Most tokens in one forward pass: bounds memory, changes no gradient."
-    )
     lora_rank: int = Field(
         0,
         ge=0,
         description="0 trains all weights; r > 0 trains LoRA of rank r on all linear layers, merged at the end.",
     )
-    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     checkpoint_seconds: float = Field(120.0, ge=0, description="Seconds between checkpoints.")
     seed: int = Field(0, ge=-(2**31), lt=2**31, description="Which texts, their order, and initial values of a LoRA.")
 
 
-class PolicyConfig(Section):
+class PolicyConfig(StepSection):
     """``train policy``: PPO against a preference model (paper §4.1, §4.2, B.1)."""
 
     updates: int = Field(16, ge=1, description="Batches of fresh samples.")
@@ -181,6 +182,22 @@ class PolicyConfig(Section):
     replies_per_prompt: int = Field(4, ge=1, description="Replies to each prompt in one batch; the paper uses 1.")
     max_new_tokens: int = Field(48, ge=1, description="Reply limit in tokens (paper: 128, robustness runs 32).")
     max_prompt_tokens: int = Field(512, ge=16, description="Longer prompts lose whole turns from the left.")
+    # The two below stand in a run's config.json only where they are set: runs begun before they existed go on.
+    model_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        exclude_if=lambda share: share is None,
+        description="Share of prompts that a model wrote (paper's pool: 0.73); not given: as they come.",
+    )
+    harmless_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        exclude_if=lambda share: share is None,
+        description="Share of prompts for the harmless objective; not stated in the paper (§4.4 lowers it); not given: "
+        "as they come.",
+    )
     temperature: float = Field(1.0, gt=0, description="Divides policy and reference logits alike; no top-p (fn. 12).")
     kl_coef: float = Field(0.001, ge=0, description="λ_KL of the reward r_PM − λ·KL (§4.1).")
     missing_end_penalty: float = Field(
@@ -200,6 +217,13 @@ class PolicyConfig(Section):
     gae_lambda: float = Field(
         0.95, ge=0, le=1, description="λ of generalised advantage estimation; not stated in the paper."
     )
+    critic: Literal["policy", "pm"] = Field(
+        "policy",
+        exclude_if=lambda critic: critic == "policy",
+        description="What forecasts the return, for gae; not stated in the paper: a head on the policy's trunk, or a "
+        "network of its own that begins as the train PM, where it has the policy's tokens. The second takes 4 bytes a "
+        "weight beside a LoRA, and 16 where lora_rank is 0.",
+    )
     value_coef: float = Field(0.1, ge=0, description="Weight of the value loss; not stated in the paper.")
     learning_rate: float = Field(
         3e-4,
@@ -212,19 +236,13 @@ class PolicyConfig(Section):
     halving_samples: int = Field(
         0, ge=0, description="Sampled replies after which that rate halves, again and again (online 100,000); 0: never."
     )
-    value_learning_rate: float = Field(1e-3, gt=0, description="Of the value head; it has no schedule.")
-    warmup_updates: int = Field(
-        1, ge=0, description="Updates in which only the value head learns, to start the critic; of gae."
-    )
-    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    value_learning_rate: float = Field(1e-3, gt=0, description="Of the critic; it has no schedule.")
+    warmup_updates: int = Field(1, ge=0, description="Updates in which only the critic learns, to start it; of gae.")
     lora_rank: int = Field(
         16,
         ge=0,
         description="Rank of the LoRA on all linear layers; the reference is the adapter switched off. 0 trains all "
         "weights, beside a frozen copy as the reference: 20 bytes a weight in place of 4, without activations.",
-    )
-    row_tokens: int = Field(
-        4096, ge=64, description="Most tokens in one forward pass: bounds memory, changes no gradient."
     )
     trial_prompts: int = Field(16, ge=0, description="Prompts held out to compare before and after; at most a quarter.")
     samples_every: int = Field(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from chromium import seat, store
 from concordant.programme import Programme
 from concordant.store.database import Database
 from concordant.store.people import permit_edits
@@ -37,22 +38,6 @@ part_code = "PART"
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with Served(tmp_path_factory.mktemp("programme") / "p", SETTINGS, seconds=0.02) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def store(served: Served) -> Iterator[Database]:
-    database = Database.open(Programme.open(served.folder).store_url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def seat(served: Served, store: Database, browser: Browser) -> Iterator[Seat]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    found = Seat(served, store, context)
-    yield found
-    context.close()
-    assert found.errors == []
 
 
 def fine(page: Page, *, narrow: bool = True) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from chromium import seat, store
 from concordant.comparison import Objective
 from concordant.programme import Programme
 from concordant.store.database import Database
@@ -26,22 +27,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("programme") / "p"
     with Served(folder, f'[collect]\nhelpful_turns = {TURNS}\nshow = "lockstep"\n', seconds=0.05) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def store(served: Served) -> Iterator[Database]:
-    database = Database.open(Programme.open(served.folder).store_url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def seat(served: Served, store: Database, browser: Browser) -> Iterator[Seat]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    found = Seat(served, store, context)
-    yield found
-    context.close()
-    assert found.errors == []
 
 
 def test_a_conversation_by_mouse(seat: Seat) -> None:
@@ -189,6 +174,23 @@ def test_a_server_that_is_killed_and_started_again(browser: Browser, tmp_path: P
         finally:
             store.close()
     context.close()
+
+
+@pytest.mark.slow
+def test_pages_go_on_by_themselves_when_the_writer_is_killed(served: Served, store: Database, browser: Browser) -> None:
+    """Nobody touches the two open pages: another writer takes over after the lease, and both go on."""
+    contexts = [browser.new_context() for _ in range(2)]
+    seats = [Seat(served, store, context) for context in contexts]
+    for one in seats:
+        one.enter()
+        one.page.get_by_role("button", name="Start").click()
+    for one in seats:
+        one.say("How do I bake bread?")
+    served.kill_generator()
+    for one in seats:
+        one.page.wait_for_selector("form.choose", timeout=40_000)
+    for context in contexts:
+        context.close()
 
 
 def test_a_message_is_not_lost_with_the_network(seat: Seat) -> None:

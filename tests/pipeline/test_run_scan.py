@@ -326,3 +326,25 @@ def test_a_model_that_cannot_be_trained_is_named(
     command = scan("setting", files, toy, tmp_path / "scan", "--key", "frozen_layers", "--values", "2")
     assert main(command) == 2
     assert "frozen_layers-2-chat-seed-0: pm.frozen_layers is 2, and the model has 2 layers" in capsys.readouterr().err
+
+
+def test_a_scan_of_a_second_task(
+    files: list[str], toy: ToyModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second task turns the first round, so each alone is wrong on the other's test."""
+    out = tmp_path / "scan"
+    command = scan("skill", files[:1], toy, out, "--skill", files[1], "--names", "good", "bad")
+    assert main(command) == 0
+    result = said(capsys)
+    rows = {row["x"]: row for row in result["rows"]}
+    assert set(rows) == {0, 1, 2}
+    assert rows[0]["good_accuracy"] > 0.9 and rows[0]["bad_accuracy"] < 0.1
+    assert rows[1]["bad_accuracy"] > 0.9 and rows[1]["good_accuracy"] < 0.1
+    assert rows[2]["used"] == rows[0]["used"] + rows[1]["used"]
+    assert (out / "scan-skill.svg").exists() and result["title"].startswith("After learning both, chat stands ")
+    for words, why in (
+        (["--names", "one", "one"], "two different words"),
+        (["--test", files[0]], "cuts both tests by --test-fraction"),
+    ):
+        assert main([*command, *words]) == 2
+        assert why in capsys.readouterr().err

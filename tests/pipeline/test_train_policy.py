@@ -3,6 +3,7 @@
 Runs that are killed at any moment: ``test_killed_policy.py``.
 """
 
+import copy
 import json
 import math
 from collections.abc import Callable
@@ -19,7 +20,8 @@ from concordant.conversation import Conversation, Speaker, Turn
 from concordant.errors import UserError
 from concordant.models.checkpoints import Checkpoint
 from concordant.models.generation import SamplingLimits, generate
-from concordant.models.language_model import LanguageModel, adapter_base, is_whole_policy
+from concordant.models.language_model import LanguageModel
+from concordant.models.made_model import adapter_base, is_whole_policy, weights_digest
 from concordant.models.preference_model import PreferenceModel
 from concordant.parting import find_parting
 from concordant.runs import Run, Watch
@@ -29,7 +31,7 @@ from concordant.train.policy import train_policy
 from concordant.train.policy_log import POLICY_METRICS
 from concordant.train_config import PolicyConfig
 from toy_lessons import LetterModel
-from toy_model import ToyModels
+from toy_model import ToyModels, same_weights
 
 PROMPTS = [Conversation().human(f"question {number}") for number in range(12)]
 LATER = [prompt.assistant("yes").human("and then") for prompt in PROMPTS[:6]]
@@ -141,6 +143,23 @@ def test_the_first_step_of_a_batch_has_ratio_one(train: Train) -> None:
     rows = train("run", passes=1, minibatches=1).metrics()
     assert [(row["ratio_max"], row["clip_fraction"]) for row in rows] == [(pytest.approx(1, abs=1e-5), 0.0)] * 4
     assert any(row["ratio_max"] > 1.01 for row in train("more", passes=2).metrics())
+
+
+def test_a_critic_that_begins_as_the_preference_model(train: Train, toy: ToyModels) -> None:
+    """It leaves the PM as it was, goes on bit for bit, and its forecasts get better."""
+    pm = PreferenceModel.from_language_model(toy.chat, seed=0)
+    before = copy.deepcopy(pm.network)
+    for rank in (4, 0):
+        settings = {"pm": pm, "critic": "pm", "lora_rank": rank, "value_learning_rate": 1e-3}
+        expected = train(f"straight-{rank}", **settings)
+        with pytest.raises(Stopped):
+            train(f"stopped-{rank}", watch=stop_at(2), checkpoint_seconds=0, **settings)
+        run = train(f"stopped-{rank}", checkpoint_seconds=0, **settings)
+        assert without_seconds(run) == without_seconds(expected)
+        assert weights_digest(run.path) == weights_digest(expected.path)
+    assert same_weights(pm.network, before)
+    losses = [row["value_loss"] for row in train("long", **settings, updates=10, warmup_updates=10).metrics()]
+    assert sum(losses[-3:]) < sum(losses[:3])
 
 
 ARMS = [

@@ -1,11 +1,12 @@
 """The web application: routes, the guard around them, and kind pages for everything that goes wrong (paper §2.1).
 
 Every route that touches the store is a plain function, so that it runs in a thread and never holds up the others. Left
-out: accounts, rate limits, a review queue.
+out: what only a proxy in front can do.
 """
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,20 +14,47 @@ from fastapi.responses import PlainTextResponse, RedirectResponse, Response, Str
 
 from concordant.collect import (
     audit_routes,
+    between_routes,
+    chat_routes,
     conversation_routes,
+    crew_routes,
     day_routes,
+    deployment_routes,
     export_routes,
+    letter_routes,
     lineage_routes,
+    oidc_routes,
     panel,
+    pay_routes,
     rating_routes,
     researcher_routes,
+    review_routes,
+    settings_routes,
     sitting_routes,
+    staff_routes,
     throughput_routes,
     worker_routes,
+    workforce_routes,
 )
+from concordant.collect.chat_form import Refused
+from concordant.collect.chat_routes import v1_error
+from concordant.collect.chat_watch import ChatWatch
+from concordant.collect.day_pages import consent_page
 from concordant.collect.guard import Guard
 from concordant.collect.replies_watch import RepliesWatch, Telling, events
-from concordant.collect.room import NotAgreed, NotInvited, Room, RoomHere, WorkerHere, room_of, static_files
+from concordant.collect.room import (
+    NotAgreed,
+    NotAllowed,
+    NotInvited,
+    NotSignedIn,
+    Room,
+    RoomHere,
+    WorkerHere,
+    room_of,
+    static_files,
+)
+from concordant.collect.staff_routes import sign_in_page
+from concordant.collect.throttle import Throttle, ThrottleLayer
 from concordant.collect.worker_routes import own_talk_of
 from concordant.errors import UserError
 from concordant.store.ledger import Ledger
@@ -37,16 +65,24 @@ HEALTHY = "concordant\n"
 """What /healthz answers."""
 
 DESK = (
-    researcher_routes.router,
-    throughput_routes.router,
-    conversation_routes.router,
-    rating_routes.router,
-    sitting_routes.router,
-    lineage_routes.router,
-    export_routes.router,
-    audit_routes.router,
+    researcher_routes,
+    throughput_routes,
+    conversation_routes,
+    rating_routes,
+    sitting_routes,
+    lineage_routes,
+    export_routes,
+    audit_routes,
 )
 """The researcher's pages."""
+
+ROOMS: tuple[Any, ...] = (
+    *(panel, worker_routes, day_routes, between_routes),
+    *(staff_routes, oidc_routes, settings_routes),
+    *(*DESK, review_routes, crew_routes, deployment_routes, workforce_routes, pay_routes, letter_routes),
+    chat_routes,
+)
+"""Modules with routes: workers', accounts, staff's, programs'."""
 
 
 def create_app(room: Room) -> FastAPI:
@@ -55,10 +91,16 @@ def create_app(room: Room) -> FastAPI:
     app.state.room = room
     app.state.ledger = Ledger(room.db)
     app.state.watch = RepliesWatch(room.db, room.heartbeat)
-    app.add_middleware(Guard)
-    for part in (router, panel.router, worker_routes.router, day_routes.router, *DESK):
+    app.state.chat_watch = ChatWatch(room.db)
+    app.state.throttle = Throttle(room.limits)
+    app.add_middleware(ThrottleLayer, throttle=app.state.throttle, room=room)
+    app.add_middleware(Guard)  # around it, so that its headers are on every answer
+    for part in (router, *(rooms.router for rooms in ROOMS)):
         app.include_router(part)
+    app.add_exception_handler(Refused, chat_routes.refused)
     app.add_exception_handler(NotInvited, _not_invited)
+    app.add_exception_handler(NotSignedIn, _not_signed_in)
+    app.add_exception_handler(NotAllowed, _not_allowed)
     app.add_exception_handler(NotAgreed, _not_agreed)
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -108,40 +150,75 @@ async def stream(
     return StreamingResponse(body, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-def _not_invited(request: Request, error: Exception) -> Response:
-    assert isinstance(error, NotInvited)
+async def _typed(request: Request) -> str:
+    """What somebody wrote into the form that is refused, so that the refusal can hand it back.
+
+    The routes have read the form already, so this reads nothing from the network.
+    """
+    if request.method != "POST" or not request.url.path.startswith("/work/"):
+        return ""
+    form = await request.form()
+    return next((text for name in ("text", "comment") if isinstance(text := form.get(name), str) and text.strip()), "")
+
+
+async def _not_invited(request: Request, error: Exception) -> Response:
     room = room_of(request)
-    return room.notice(
-        403, room.say("notice.link_title"), room.say("notice.link_staff" if error.staff else "notice.link")
-    )
+    return room.notice(403, room.say("notice.link_title"), room.say("notice.link"), kept=await _typed(request))
 
 
-def _not_agreed(request: Request, error: Exception) -> Response:
-    return RedirectResponse("/work", 303)  # which asks for it, and goes on from there
+def _not_signed_in(request: Request, error: Exception) -> Response:
+    """The form to sign in, in the place of the page: 403, so that a program never takes it for what it asked for."""
+    url = request.url
+    if request.method not in ("GET", "HEAD"):  # what was sent is lost, so back to the page with the form
+        before = urlsplit(request.headers.get("referer", ""))
+        return sign_in_page(room_of(request), before.path if before.netloc == url.netloc else "", status=403)
+    return sign_in_page(room_of(request), f"{url.path}?{url.query}" if url.query else url.path, status=403)
 
 
-def _user_error(request: Request, error: Exception) -> Response:
+def _not_allowed(request: Request, error: Exception) -> Response:
+    title, text = "This page is for researchers", "Your account is a reviewer's. Ask a researcher to change your role."
+    values = {"title": title, "text": text, "link": "/staff/account", "link_text": "Your account"}
+    return room_of(request).page("staff_notice.html", 403, **values)
+
+
+async def _not_agreed(request: Request, error: Exception) -> Response:
+    kept = await _typed(request)
+    if not kept:
+        return RedirectResponse("/work", 303)  # which asks for it, and goes on from there
+    room = room_of(request)
+    return consent_page(room, 409, room.say("consent.first"), kept)
+
+
+async def _user_error(request: Request, error: Exception) -> Response:
     text = str(error)
-    room = room_of(request)
-    return room.notice(409, room.say("problem.title"), f"{text[:1].upper()}{text[1:]}.", _way_on(request))
+    room, kept = room_of(request), await _typed(request)
+    return room.notice(409, room.say("problem.title"), f"{text[:1].upper()}{text[1:]}.", _way_on(request), kept)
 
 
-def _http_error(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else getattr(error, "status_code", 404)
-    room = room_of(request)
-    return room.notice(status, room.say("notice.nothing_title"), room.say("notice.nothing"), _way_on(request))
+    room, kept = room_of(request), await _typed(request)
+    title, text = room.say("notice.nothing_title"), room.say("notice.nothing")
+    reply = v1_error(request, status, "there is nothing here, or not for this method")
+    return reply or room.notice(status, title, text, _way_on(request), kept)
 
 
 def _bad_form(request: Request, error: Exception) -> Response:
     room = room_of(request)
-    return room.notice(422, room.say("problem.title"), room.say("notice.form"), ("/work#now", room.say("page.go_on")))
+    way = None if _is_staffs(request) else ("/work#now", room.say("page.go_on"))
+    return room.notice(422, room.say("problem.title"), room.say("notice.form"), way)
 
 
 def _our_fault(request: Request, error: Exception) -> Response:
     room = room_of(request)
-    way = ("/work#now", room.say("page.try_again"))
-    return room.notice(500, room.say("problem.title"), room.say("notice.fault"), way)
+    way = None if _is_staffs(request) else ("/work#now", room.say("page.try_again"))
+    reply = v1_error(request, 500, "something went wrong here")
+    return reply or room.notice(500, room.say("problem.title"), room.say("notice.fault"), way)
 
 
 def _way_on(request: Request) -> tuple[str, str] | None:
     return ("/work#now", room_of(request).say("page.go_on")) if request.url.path.startswith("/work") else None
+
+
+def _is_staffs(request: Request) -> bool:
+    return request.url.path.startswith(("/researcher", "/review", "/staff"))

@@ -1,6 +1,6 @@
 """What staff did, newest first, in words, with links to what it was done to; by who, what, about what and when."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from concordant.collect.asked import Asked
-from concordant.collect.room import ResearcherHere, RoomHere
+from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.collect.sheet import Address, Column, Row, Sheet, csv_file, desk
 from concordant.store.audit import COMMAND_LINE, Act, ActQuery, all_acts, find_acts, known_acts
-from concordant.store.staff import BY_LINK
+from concordant.store.staff import members
 from concordant.store.whereabouts import Whereabouts, whereabouts
 
 router = APIRouter(prefix="/researcher")
@@ -26,7 +26,8 @@ def audit(request: Request, room: RoomHere, staff: ResearcherHere) -> Response:
     query = _query(asked)
     found = find_acts(room.db, query, AT_ONCE, asked.text("after"))
     known = whereabouts(room.db, {act.about for act in found.acts})
-    rows = [_row(act, known.get(act.about)) for act in found.acts]
+    names = _names(room)
+    rows = [_row(act, known.get(act.about), names) for act in found.acts]
     who, what = known_acts(room.db)
     address = Address.of(request)
     return desk(
@@ -35,7 +36,7 @@ def audit(request: Request, room: RoomHere, staff: ResearcherHere) -> Response:
         "audit",
         [Sheet("acts", "Audit log", _columns(address), rows, csv=address.but("/researcher/audit.csv", after=""))],
         asked=asked,
-        who=[(one, name_of(one)) for one in who],
+        who=[(one, names.get(one, one)) for one in who],
         what=what,
         first_page=address.but(after="") if asked.text("after") else "",
         older=address.but(after=found.after) if found.after else "",
@@ -46,13 +47,14 @@ def audit(request: Request, room: RoomHere, staff: ResearcherHere) -> Response:
 @router.get("/audit.csv")
 def audit_file(request: Request, room: RoomHere, staff: ResearcherHere) -> Response:
     """All that was asked for, as a file."""
-    rows: Iterator[Row] = (_row(act, None) for act in all_acts(room.db, _query(Asked(request))))
+    names = _names(room)
+    rows: Iterator[Row] = (_row(act, None, names) for act in all_acts(room.db, _query(Asked(request))))
     return csv_file("audit", ("at", "who", "staff_id", "act", "about", "detail"), rows)
 
 
-def name_of(staff_id: str) -> str:
-    """Who an id is, in words."""
-    return {BY_LINK.id: BY_LINK.name, COMMAND_LINE: "a command"}.get(staff_id, staff_id)
+def _names(room: Room) -> dict[str, str]:
+    """Staff id → who that is, in words."""
+    return {member.staff.id: member.staff.name for member in members(room.db)} | {COMMAND_LINE: "a command"}
 
 
 def in_words(detail: dict[str, Any]) -> str:
@@ -91,10 +93,10 @@ def _columns(address: Address) -> list[Column]:
     ]
 
 
-def _row(act: Act, found: Whereabouts | None) -> dict[str, Any]:
+def _row(act: Act, found: Whereabouts | None, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "at": act.at,
-        "who": name_of(act.staff_id),
+        "who": names.get(act.staff_id, act.staff_id),
         "staff_id": act.staff_id,
         "act": act.act,
         "about": act.about,

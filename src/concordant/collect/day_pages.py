@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from concordant.collect.care import Held, NextTask
 from concordant.collect.heartbeat import GeneratorState
+from concordant.collect.news import news
 from concordant.collect.panel import way_back
 from concordant.collect.reply_text import to_html
 from concordant.collect.room import Room
@@ -17,31 +18,39 @@ from concordant.collect.worker_pages import support
 from concordant.comparison import Objective
 from concordant.store.people import Worker, participant_of
 from concordant.store.registry import active_deployments
-from concordant.store.sittings import Outcome, Sitting
+from concordant.store.sittings import Outcome, Sitting, last_sitting
 from concordant.store.wellbeing import has_answered
 
+CHANGED = "changed"
+"""Instead of what was done: what comes next is no longer what the page said."""
 
-def consent_page(room: Room, status: int = 200, problem: str = "") -> HTMLResponse:
-    """What somebody is asked to agree to."""
+
+def consent_page(room: Room, status: int = 200, problem: str = "", kept: str = "") -> HTMLResponse:
+    """What somebody is asked to agree to. ``kept``: what they had typed into a form that led here."""
     return room.page(
         "consent.html",
         status,
         digest=room.consent.digest,
         text=Markup(to_html(room.consent.text, prose=True)),
         problem=problem,
+        kept=kept,
     )
 
 
-def start_page(room: Room, sitting: Sitting | None, task: NextTask, done: str) -> HTMLResponse:
-    """What comes next. ``done``: "left", "switched", or the objective just finished, for a word of thanks."""
+def start_page(
+    room: Room, worker: Worker, sitting: Sitting | None, task: NextTask, done: str, status: int = 200
+) -> HTMLResponse:
+    """What comes next. ``done``: "left", CHANGED, or the objective just finished, for a word of thanks."""
     say = room.say
     thanks = {
         "left": say("leave.left"),
+        CHANGED: say("start.changed"),
         **{objective.value: say.of(objective, "thanks") for objective in Objective},
     }
     helpful = task.objective is Objective.HELPFUL
     return room.page(
         "start.html",
+        status,
         work=task.objective.value,
         number=1 if sitting is None else sitting.done + 1,
         tasks=room.config.tasks if sitting is None else sitting.offer.tasks,
@@ -51,9 +60,10 @@ def start_page(room: Room, sitting: Sitting | None, task: NextTask, done: str) -
         held=_held(room, task),
         everyday=sitting is not None and sitting.everyday,
         support=support(room) if not helpful or (sitting is not None and sitting.red_team) else [],
-        deployed=bool(active_deployments(room.db)),
+        deployed=any(one.answers(objective) for one in active_deployments(room.db) for objective in Objective),
         starting=room.heartbeat.read() is GeneratorState.STARTING,
         thanks=thanks.get(done, ""),
+        news=news(room, worker),
     )
 
 
@@ -70,17 +80,21 @@ def done_page(room: Room, worker: Worker, sitting: Sitting) -> HTMLResponse:
         minutes=say.many("done.minutes", minutes),
     )
     declined = sitting.outcome is Outcome.DECLINED
+    newest = last_sitting(room.db, worker.id)
     asked = room.care.wellbeing and sitting.red_team > 0
     return room.page(
         "done.html",
         title=say(f"done.{sitting.outcome.value}"),
         record="" if declined else record,
         declined=declined and sitting.handoff is None,
+        sitting=sitting.id,
+        another_open=newest is not None and newest.ended is None,
         code=sitting.code,
         back=way_back(room.panel, sitting, participant_of(room.db, worker.id)),
         panel=None if sitting.handoff is None else sitting.handoff.panel,
         answered=asked and has_answered(room.db, room.secret, sitting.id),
         asked=asked,
+        news=news(room, worker),
         support=support(room) if sitting.red_team else [],
     )
 

@@ -7,10 +7,10 @@ committed. Left out: the conversation itself (``worker_routes.py``).
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, HTTPException
 from fastapi.responses import RedirectResponse, Response
 
-from concordant.collect.day_pages import consent_page
+from concordant.collect.day_pages import consent_page, done_page
 from concordant.collect.heartbeat import GeneratorState
 from concordant.collect.panel import offer
 from concordant.collect.room import GuestHere, Room, RoomHere, WorkerHere
@@ -20,7 +20,7 @@ from concordant.collect.worker_routes import begin, may_begin
 from concordant.comparison import Objective
 from concordant.store import talks
 from concordant.store.consents import agree, has_agreed
-from concordant.store.sittings import Outcome, end_sitting, last_sitting, open_sitting, prefer_everyday
+from concordant.store.sittings import Outcome, end_sitting, last_sitting, open_sitting, prefer_everyday, sitting_of
 from concordant.store.talks import Ending, TalkView
 from concordant.store.wellbeing import ANSWERS, feel
 
@@ -67,7 +67,7 @@ def everyday(room: RoomHere, worker: WorkerHere, allow: Field = "") -> Response:
         return RedirectResponse("/work", 303)
     talks.end_talk(room.db, talk.id, Ending())
     if may_begin(room, worker):  # it may have been the last task, with all its choices
-        begin(room, worker)
+        begin(room, worker, Objective.HELPFUL)
     return RedirectResponse("/work?done=switched", 303)
 
 
@@ -96,14 +96,23 @@ def again(room: RoomHere, worker: WorkerHere) -> Response:
     return RedirectResponse("/work", 303)
 
 
+@router.get("/work/session/{sitting_id}")
+def ended_session(sitting_id: str, room: RoomHere, worker: GuestHere) -> Response:
+    """The end of one session, whatever was begun after it: a panel's code stays where it was."""
+    sitting = sitting_of(room.db, sitting_id, worker.id)
+    if sitting is None:
+        raise HTTPException(404)
+    return RedirectResponse("/work", 303) if sitting.ended is None else done_page(room, worker, sitting)
+
+
 @router.post("/work/feel")
-def say_how_it_felt(room: RoomHere, worker: WorkerHere, answer: Field = "") -> Response:
+def say_how_it_felt(room: RoomHere, worker: WorkerHere, answer: Field = "", sitting_id: Field = "") -> Response:
     """How somebody feels after a sitting with red-team work. No answer is an answer too."""
-    sitting = last_sitting(room.db, worker.id)
+    sitting = sitting_of(room.db, sitting_id, worker.id) if sitting_id else last_sitting(room.db, worker.id)
     known = answer in {str(number) for number in ANSWERS}
     if known and room.care.wellbeing and sitting is not None and sitting.red_team and sitting.ended is not None:
         feel(room.db, room.secret, sitting, int(answer), datetime.now(UTC).date())
-    return RedirectResponse("/work", 303)
+    return RedirectResponse(f"/work/session/{sitting.id}" if sitting is not None else "/work", 303)
 
 
 def is_stuck(room: Room, talk: TalkView) -> bool:

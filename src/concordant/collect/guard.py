@@ -6,8 +6,10 @@ One ASGI layer, because it must not hold up a stream. Left out: rate limits per 
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from concordant.collect.chat_form import error_object
 
 MOST_BYTES = 128 * 1024
 """Largest body of a form: 4,000 characters, each at most twelve bytes in a form's encoding, and room for the rest."""
@@ -57,6 +59,8 @@ class Guard:
             await send(message)
 
         refusal = _refusal(scope["method"], Headers(scope=scope))
+        if refusal is not None and scope["path"].startswith("/v1/"):
+            refusal = _as_error_object(refusal)
         await (refusal or self.app)(scope, receive, send_with_headers)
 
 
@@ -72,6 +76,12 @@ def _refusal(method: str, headers: Headers) -> Response | None:
     if int(length) > MOST_BYTES:
         return PlainTextResponse("This is too long to take.\n", 413)
     return None
+
+
+def _as_error_object(refusal: Response) -> Response:
+    """A refusal as programs that use ``/v1`` expect it."""
+    message = bytes(refusal.body).decode().strip()
+    return JSONResponse(error_object(refusal.status_code, message), refusal.status_code)
 
 
 def _add_headers(headers: MutableHeaders, path: str) -> None:

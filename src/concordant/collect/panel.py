@@ -1,7 +1,8 @@
 """Workers who come from a panel: ids in the address, a sitting for each session, a code at the end (paper §2.1).
 
 A panel sends people to ``/panel?…`` with their participant, study and session in parameters. The same session again is
-the same sitting, in whatever browser. Left out: signed addresses; whoever knows a participant's ids can come as them,
+the same sitting, in whatever browser; one that has ended shows its end and its code again, whatever was begun after it.
+Left out: signed addresses; whoever knows a participant's ids can come as them,
 as on any panel without signatures.
 """
 
@@ -87,8 +88,8 @@ def arrive(request: Request, room: RoomHere) -> Response:
             return room.notice(422, room.say("problem.half_link_title"), text)
     worker, token = participant(room.db, room.panel.name, ids[names.participant])
     handoff = Handoff(room.panel.name, ids[names.study][:LONGEST_ID], ids[names.session])
-    open_sitting(room.db, worker.id, offer(room.config, room.panel, True), handoff)
-    answer = RedirectResponse("/work", 303)
+    sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, True), handoff)
+    answer = RedirectResponse("/work" if sitting.ended is None else f"/work/session/{sitting.id}", 303)
     secure = request.url.scheme == "https"
     answer.set_cookie(WORKER_COOKIE, token, COOKIE_SECONDS, httponly=True, samesite="lax", secure=secure)
     return answer

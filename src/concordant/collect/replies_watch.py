@@ -7,7 +7,8 @@ shrinks within a stream. Left out: sending only what is new; texts are short.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from concordant.collect.heartbeat import GeneratorState, Heartbeat
@@ -56,7 +57,7 @@ class RepliesWatch:
         self._watched: Counter[str] = Counter()
         self._next: asyncio.Task[Tick] | None = None
 
-    async def states(self, comparison_id: str) -> AsyncIterator[tuple[WatchedPair, GeneratorState]]:
+    async def states(self, comparison_id: str) -> AsyncGenerator[tuple[WatchedPair, GeneratorState], None]:
         """The state of one pair, every 200 ms, until the reader leaves."""
         self._watched[comparison_id] += 1
         try:
@@ -84,32 +85,38 @@ class RepliesWatch:
         return Tick(watched_pairs(self._db, comparison_ids), self._heartbeat.read())
 
 
-async def events(watch: RepliesWatch, comparison_id: str, telling: Telling) -> AsyncIterator[str]:
+async def events(watch: RepliesWatch, comparison_id: str, telling: Telling) -> AsyncGenerator[str, None]:
     """Server-sent events about a pair, until it needs the worker.
 
     ``text``: {seq, a, b, note}: both texts as HTML, as far as they are shown. ``ready`` and ``failed``: {seq}; the page
-    then asks for its new state.
+    then asks for its new state. In "together" mode nothing tells when a reply goes to another model.
     """
     sequence, silent, sent = 0, 0.0, ("", "", "")
     yield "retry: 1000\n\n"
-    async for state, generator in watch.states(comparison_id):
-        if telling.stopping():
-            return
-        step = pair_step(state.pair)
-        if step is not Step.WAIT:
-            yield _event("ready" if step is Step.CHOOSE else "failed", {"seq": sequence + 1})
-            return
-        a, b = so_far(telling.show, state.pair.a.text, state.pair.b.text)
-        if len(a) < len(sent[0]) or len(b) < len(sent[1]):
-            a, b = sent[:2]  # a second writer started over: what was shown stays until it is passed
-        new = (a, b, waiting_words(telling.say, generator, state.ahead))
-        silent += POLL_SECONDS
-        if new != sent and not telling.only_end:
-            sequence, silent, sent = sequence + 1, 0.0, new
-            yield _event("text", {"seq": sequence, "a": to_html(a), "b": to_html(b), "note": new[2]})
-        elif silent >= SILENCE_SECONDS:
-            silent = 0.0
-            yield ": still writing\n\n"
+    # Closed at once, so that nobody looks for a page that is gone.
+    async with aclosing(watch.states(comparison_id)) as states:
+        async for state, generator in states:
+            if telling.stopping():
+                return
+            step = pair_step(state.pair)
+            if step is not Step.WAIT:
+                yield _event("ready" if step is Step.CHOOSE else "failed", {"seq": sequence + 1})
+                return
+            a, b = so_far(telling.show, state.pair.a.text, state.pair.b.text)
+            if (sent[0] and not state.pair.a.text) or (sent[1] and not state.pair.b.text):
+                # Only what a stopped model had begun vanishes from the store; the page is made anew, without it.
+                yield _event("failed", {"seq": sequence + 1})
+                return
+            if len(a) < len(sent[0]) or len(b) < len(sent[1]):
+                a, b = sent[:2]  # a second writer started over: what was shown stays until it is passed
+            new = (a, b, waiting_words(telling.say, generator, state.ahead))
+            silent += POLL_SECONDS
+            if new != sent and not telling.only_end:
+                sequence, silent, sent = sequence + 1, 0.0, new
+                yield _event("text", {"seq": sequence, "a": to_html(a), "b": to_html(b), "note": new[2]})
+            elif silent >= SILENCE_SECONDS:
+                silent = 0.0
+                yield ": still writing\n\n"
 
 
 def _event(name: str, data: dict[str, object]) -> str:

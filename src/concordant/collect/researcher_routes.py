@@ -1,6 +1,6 @@
 """The desk's first page, its models and its report (paper §2.2, §2.3); the other pages have files of their own.
 
-Only for staff, because these pages name models.
+Only for researchers who are signed in, because these pages name models.
 """
 
 import json
@@ -14,20 +14,12 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 
 from concordant.collect.conversation_routes import columns, row_of
 from concordant.collect.ledger_here import LedgerHere
-from concordant.collect.room import (
-    COOKIE_SECONDS,
-    STAFF_COOKIE,
-    ResearcherHere,
-    Room,
-    RoomHere,
-    researcher_of,
-    reviewer_of,
-)
+from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.collect.sheet import Address, Column, Row, Sheet, desk, desk_page
 from concordant.store.imports import imported_files
 from concordant.store.ledger import Books, Count
 from concordant.store.overview import recent_talks
-from concordant.store.people import is_staff_token
+from concordant.store.preferences import excluded_choices
 from concordant.store.registry import active_deployments, snapshots
 from concordant.store.reply_queue import queue_length
 
@@ -35,14 +27,8 @@ router = APIRouter(prefix="/researcher")
 
 
 @router.get("")
-def overview(request: Request, room: RoomHere, ledger: LedgerHere, key: str = "") -> Response:
-    """The first page. With ``?key=…`` from the printed link: remembers the researcher in this browser."""
-    if key and is_staff_token(room.db, key):
-        answer = RedirectResponse("/researcher", 303)
-        secure = request.url.scheme == "https"
-        answer.set_cookie(STAFF_COOKIE, key, COOKIE_SECONDS, httponly=True, samesite="lax", secure=secure)
-        return answer
-    researcher_of(reviewer_of(request, room))
+def overview(request: Request, room: RoomHere, staff: ResearcherHere, ledger: LedgerHere) -> Response:
+    """The first page."""
     with ledger.open() as books:
         rows, today = _counts(books), _today(books)
     rows += [
@@ -69,6 +55,7 @@ def overview(request: Request, room: RoomHere, ledger: LedgerHere, key: str = ""
         ],
         total=sum(row["n"] for row in rows),
         today=today,
+        left_out=excluded_choices(room.db),
         deployments=active_deployments(room.db),
         queue=queue_length(room.db),
         generator=room.heartbeat.read().value,

@@ -1,11 +1,13 @@
 """What the routes share: the store, the settings, and how a page is made.
 
 Routes take it with ``RoomHere``, and who is behind a request with ``WorkerHere`` (a worker who agreed to take part),
-``GuestHere`` (a worker who may not have agreed yet), ``ReviewerHere`` (staff) or ``ResearcherHere``.
+``GuestHere`` (a worker who may not have agreed yet), ``ReviewerHere`` (staff of any role), ``ResearcherHere``, or
+``SignedInHere`` (staff, with the session).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +19,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from concordant.collect.heartbeat import Heartbeat
 from concordant.collect.messages import Messages, english
 from concordant.collect.static_files import StaticFiles
-from concordant.programme_config import CareConfig, CollectConfig, PanelConfig
+from concordant.programme_config import (
+    ApiConfig,
+    CareConfig,
+    CollectConfig,
+    LimitsConfig,
+    PanelConfig,
+    PayConfig,
+    ReviewConfig,
+    StaffConfig,
+)
 from concordant.store.consents import ConsentText, has_agreed
 from concordant.store.database import Database
 from concordant.store.people import Worker, worker_by_token
-from concordant.store.staff import Role, Staff, staff_by_token
+from concordant.store.staff import Role, Staff, staff_of
+from concordant.store.staff_sessions import Terms, session_of
 
 WORKER_COOKIE = "concordant_worker"
 STAFF_COOKIE = "concordant_staff"
@@ -48,11 +60,15 @@ def _templates() -> Environment:
 
 
 class NotInvited(Exception):
-    """No valid link was opened in this browser. ``staff``: the page is a researcher's."""
+    """No valid worker's link was opened in this browser."""
 
-    def __init__(self, staff: bool) -> None:
-        super().__init__()
-        self.staff = staff
+
+class NotSignedIn(Exception):
+    """A page of the staff's, and nobody is signed in in this browser, or no longer."""
+
+
+class NotAllowed(Exception):
+    """A researcher's page, and a reviewer."""
 
 
 class NotAgreed(Exception):
@@ -74,12 +90,18 @@ class Room:
         config: tasks, turns, shares.
         care: limits on red-team work, and what is offered to those who do it.
         panel: where workers may come from.
+        staff: how long staff stay signed in, and single sign-on.
+        limits: how often what may be asked for.
+        api: bounds of ``/v1``.
+        pay: what work earns.
         say: the words of the workers' pages.
         consent: what people agree to before anything else.
         seed: of every draw; secret, or a worker could work out which model wrote which side.
         secret: of the hashes in people's answers without names; on no page and in no link, so that staff lack it.
         heartbeat: where the generator says that it is alive.
+        runs: folder of the programme's runs, for what their data came to; None: as the store knows them.
         report: folder of the newest report, for researchers; None: there is none.
+        review: which conversations staff read, and which comparisons get a second opinion.
         banner: one line over every page, such as that replies are scripted; "": none.
         stopping: True once the process ends, so that streams end with it.
     """
@@ -88,24 +110,37 @@ class Room:
     config: CollectConfig
     care: CareConfig = field(default_factory=lambda: CareConfig())
     panel: PanelConfig = field(default_factory=lambda: PanelConfig())
+    staff: StaffConfig = field(default_factory=lambda: StaffConfig())
+    limits: LimitsConfig = field(default_factory=lambda: LimitsConfig())
+    api: ApiConfig = field(default_factory=lambda: ApiConfig())
+    pay: PayConfig = field(default_factory=lambda: PayConfig())
     say: Messages = field(default_factory=english)
     consent: ConsentText = field(default_factory=built_in_consent)
     seed: str = "0"
     secret: str = "0"
     heartbeat: Heartbeat = field(default_factory=lambda: Heartbeat(None))
+    runs: Path | None = None
     report: Path | None = None
+    review: ReviewConfig = field(default_factory=lambda: ReviewConfig())
     banner: str = ""
     stopping: Callable[[], bool] = lambda: False
+
+    @property
+    def terms(self) -> Terms:
+        """How long a session of staff holds."""
+        return Terms(timedelta(days=self.staff.session_days), timedelta(hours=self.staff.idle_hours))
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A whole page."""
         text = _templates().get_template(template).render(banner=self.banner, say=self.say, **values)
         return HTMLResponse(text, status)
 
-    def notice(self, status: int, title: str, text: str, link: tuple[str, str] | None = None) -> HTMLResponse:
-        """A page of one short text and perhaps one (address, text) to go on with."""
+    def notice(
+        self, status: int, title: str, text: str, link: tuple[str, str] | None = None, kept: str = ""
+    ) -> HTMLResponse:
+        """A page of one short text, perhaps one (address, text) to go on with, and what was typed before it came."""
         address, label = link or ("", "")
-        return self.page("notice.html", status, title=title, text=text, link=address, link_text=label)
+        return self.page("notice.html", status, title=title, text=text, link=address, link_text=label, kept=kept)
 
 
 def room_of(request: Request) -> Room:
@@ -121,7 +156,7 @@ def worker_of(request: Request, room: RoomHere) -> Worker:
     """Who opened their link in this browser."""
     worker = worker_by_token(room.db, request.cookies.get(WORKER_COOKIE, ""))
     if worker is None:
-        raise NotInvited(staff=False)
+        raise NotInvited
     return worker
 
 
@@ -132,22 +167,43 @@ def agreed_worker_of(room: RoomHere, worker: Annotated[Worker, Depends(worker_of
     return worker
 
 
-def reviewer_of(request: Request, room: RoomHere) -> Staff:
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A member of staff and the session in which they are here. ``has_means``: they can sign in again by themselves."""
+
+    staff: Staff
+    session: str
+    has_means: bool
+
+
+def staff_cookie(request: Request) -> str:
+    """Name of the cookie that holds a staff session; under https, browsers let no other host or path set it."""
+    return f"__Host-{STAFF_COOKIE}" if request.url.scheme == "https" else STAFF_COOKIE
+
+
+def signed_in_of(request: Request, room: RoomHere) -> SignedIn:
+    """The member of staff behind a request, of any role, and their session."""
+    found = session_of(room.db, request.cookies.get(staff_cookie(request), ""), room.terms)
+    if found is None:
+        raise NotSignedIn
+    row, session = found
+    return SignedIn(staff_of(row), session, row.password_hash is not None or row.sign_on is not None)
+
+
+def reviewer_of(signed_in: Annotated[SignedIn, Depends(signed_in_of)]) -> Staff:
     """The member of staff behind a request, of any role."""
-    staff = staff_by_token(room.db, request.cookies.get(STAFF_COOKIE, ""))
-    if staff is None:
-        raise NotInvited(staff=True)
-    return staff
+    return signed_in.staff
 
 
 def researcher_of(staff: Annotated[Staff, Depends(reviewer_of)]) -> Staff:
     """The same, if they may do everything."""
     if staff.role is not Role.RESEARCHER:
-        raise NotInvited(staff=True)
+        raise NotAllowed
     return staff
 
 
 GuestHere = Annotated[Worker, Depends(worker_of)]
 WorkerHere = Annotated[Worker, Depends(agreed_worker_of)]
+SignedInHere = Annotated[SignedIn, Depends(signed_in_of)]
 ReviewerHere = Annotated[Staff, Depends(reviewer_of)]
 ResearcherHere = Annotated[Staff, Depends(researcher_of)]

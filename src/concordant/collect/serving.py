@@ -9,9 +9,10 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 
@@ -21,11 +22,14 @@ import uvicorn
 from concordant.collect.app import HEALTHY, create_app
 from concordant.collect.room import Room, built_in_consent
 from concordant.errors import UserError
+from concordant.programme_config import StaffConfig
 from concordant.runs import write_whole
 from concordant.store.consents import ConsentText
 from concordant.store.database import Database
 from concordant.store.journal import process_exists
-from concordant.store.people import WorkerKind, add_staff_token, add_worker, is_staff_token, worker_by_token
+from concordant.store.people import WorkerKind, add_worker, worker_by_token
+from concordant.store.staff import owner, researcher_can_sign_in
+from concordant.store.staff_links import Purpose, make_link
 
 CLOSING_SECONDS = 5
 """How long open requests may take when the process ends."""
@@ -33,10 +37,14 @@ CLOSING_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The two addresses that are printed: a worker's and the researcher's. Who has one needs no password."""
+    """The two addresses that are printed: a worker's, which is their key, and the researcher's.
+
+    ``works_once``: the researcher's signs in, once; else it is the plain address of pages that ask for a password.
+    """
 
     worker: str
     researcher: str
+    works_once: bool = False
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -73,29 +81,78 @@ def address_of(listener: socket.socket) -> str:
 
 
 def links(db: Database, folder: Path, url: str) -> Links:
-    """The two links, the same at every start: their secrets are kept in ``links.json``, readable by its owner only."""
+    """The two links. A worker's is the same at every start: its secret is kept in ``links.json``, for its owner alone.
+
+    The researcher's works once and for a day, each call making a new one in the place of the last; it opens the owner's
+    account. Where a researcher can sign in, it is the plain address of the pages.
+    """
+    draw_secret(folder)  # which may rest on what older versions kept in links.json
     path = folder / "links.json"
     known = json.loads(path.read_text()) if path.exists() else {}
-    worker, researcher = known.get("worker", ""), known.get("researcher", "")
+    worker = known.get("worker", "")
     if worker_by_token(db, worker) is None:
         _, worker = add_worker(db, "first worker", WorkerKind.PERSON)
-    if not is_staff_token(db, researcher):
-        researcher = add_staff_token(db)
-    tokens = {"worker": worker, "researcher": researcher}
-    if tokens != known:
+    if known != {"worker": worker}:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(tokens, file)
-    return Links(f"{url}/w/{worker}", f"{url}/researcher?key={researcher}")
+            json.dump({"worker": worker}, file)
+    if researcher_can_sign_in(db):
+        return Links(f"{url}/w/{worker}", f"{url}/researcher")
+    staff_id = owner(db).staff.id
+    token = make_link(db, staff_id, staff_id, Purpose.SIGN_IN)
+    return Links(f"{url}/w/{worker}", f"{url}/staff/link/{token}", works_once=True)
+
+
+def require_accounts(db: Database, host: str, staff: StaffConfig) -> None:
+    """Whether the pages may be reached from other machines: only where a researcher can sign in.
+
+    Raises:
+        UserError: nobody can, and the address is not of this machine alone.
+    """
+    if is_loopback(host) or researcher_can_sign_in(db) or staff.oidc.issuer:
+        return
+    raise UserError(
+        f"host {host} can be reached from other machines, and no researcher has a password yet; serve on 127.0.0.1 "
+        "first, open the printed link and choose one under 'Your account'"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether every address of a host is this machine's own.
+
+    Raises:
+        UserError: it is no address.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        raise UserError(f"host {host!r} is not an address; use 127.0.0.1 for this machine only") from None
+    return all(ip_address(str(address[4][0]).partition("%")[0]).is_loopback for address in found)
 
 
 def own_secret(folder: Path) -> str:
     """The secret of answers without names, made once: a file for its owner alone, which no page and no link shows."""
-    path = folder / "wellbeing.key"
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-    except FileExistsError:
-        pass
+    return _kept(folder / "wellbeing.key", lambda: secrets.token_hex(32))
+
+
+def draw_secret(folder: Path) -> str:
+    """The secret of every draw, kept likewise. Programmes of older versions keep theirs, and with it their draws."""
+
+    def first() -> str:
+        path = folder / "links.json"
+        before = json.loads(path.read_text()).get("researcher") if path.exists() else None
+        return f"/researcher?key={before}" if before else secrets.token_hex(32)
+
+    return _kept(folder / "draws.key", first)
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    if not path.exists():
+        text = make()
+        try:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(text)
+        except FileExistsError:
+            pass
     return path.read_text()
 
 

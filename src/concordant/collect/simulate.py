@@ -193,9 +193,10 @@ class Browser:
         while True:
             try:
                 answer = await self._client.request(method, address, data=fields or None)
-                if answer.status_code < 500:
+                if answer.status_code < 500 and answer.status_code != 429:
                     return answer
                 trouble = f"status {answer.status_code}"
+                pause = max(pause, float(answer.headers.get("retry-after", 0)))
             except httpx.TransportError as error:
                 trouble = str(error) or type(error).__name__
             if time.monotonic() > end:
@@ -256,7 +257,8 @@ class _Talk:
         judge = helpful_taste if self._objective is Objective.HELPFUL else harmful_taste
         self._tastes.append(judge(prompt, a if button <= 4 else b))
         self._message = follow_up(self._objective, self._rng)
-        after = await self._browser.submit(form, button=str(button))
+        shown = {"unveiled": "1"} if "unveiled" in form.fields else {}
+        after = await self._browser.submit(form, button=str(button), **shown)
         comparison = form.hidden["comparison"]
         self._simulation.chosen({"worker": self._worker, "comparison": comparison, "button": button, "a": a, "b": b})
         self._looks = self._failures = 0

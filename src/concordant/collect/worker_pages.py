@@ -3,8 +3,8 @@
 Nothing on them names a model or depends on which one wrote what.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from fastapi.responses import HTMLResponse
@@ -33,12 +33,22 @@ from concordant.store.talks import PendingComparison, TalkView
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody typed into a form that was refused: it goes back into its box ("say", "edit" or "end"), or where
+    that box is no longer on the page, stands beside the next step. ``ratings``: those that were taken, by name."""
+
+    box: str = ""
+    text: str = ""
+    ratings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """What a page of a talk shows beside what the store holds.
 
     Attributes:
         problem: stands over the next step.
-        draft: keeps what was typed.
+        draft: what was typed.
         status: of the answer.
         again: the last choice is being made again.
         edit: the reply that was taken is being rewritten.
@@ -46,7 +56,7 @@ class Shown:
     """
 
     problem: str = ""
-    draft: str = ""
+    draft: Draft = field(default_factory=Draft)
     status: int = 200
     again: bool = False
     edit: bool = False
@@ -60,11 +70,15 @@ def talk_page(room: Room, talk: TalkView, shown: Shown = PLAIN) -> HTMLResponse:
     """The page of an open talk."""
     say = room.say
     if talk.finished:
-        return room.notice(409, say("problem.ended_title"), say("problem.ended"), ("/work", say("page.go_on")))
+        way_on, kept = ("/work", say("page.go_on")), shown.draft.text
+        return room.notice(409, say("problem.ended_title"), say("problem.ended"), way_on, kept)
     undone = talk.undoable if shown.again else None
     step, made = (next_step(talk) if undone is None else Step.CHOOSE), choices_made(talk)
     pair, turns = (talk.pending, talk.conversation.turns) if undone is None else (undone.pair, _without_last(talk))
     turn = made + 1 if undone is None else made
+    rewriting = shown.edit and may_rewrite(talk)
+    box = "edit" if rewriting else step.value
+    fits = shown.draft.box == box
     return room.page(
         "talk.html",
         shown.status,
@@ -78,12 +92,12 @@ def talk_page(room: Room, talk: TalkView, shown: Shown = PLAIN) -> HTMLResponse:
         buttons=button_words(say, talk.objective),
         undone=undone,
         undo=_undo(room, talk, step),
-        rewriting=shown.edit and may_rewrite(talk),
+        rewriting=rewriting,
         may_rewrite=may_rewrite(talk),
         ratings=_ratings(room, talk.objective),
         points=say.rows(f"{talk.objective.value}.instructions"),
         pair=None if pair is None else _pair(room, pair, step),
-        veiled=talk.objective is Objective.HARMLESS and room.care.blur,
+        veiled=is_veiled(room, talk),
         note=_note(room, talk.pending) if step is Step.WAIT else "",
         thanks=shown.note,
         deployed=step is not Step.SAY or is_deployed(room, talk.objective),
@@ -91,11 +105,18 @@ def talk_page(room: Room, talk: TalkView, shown: Shown = PLAIN) -> HTMLResponse:
         support=support(room) if talk.objective is Objective.HARMLESS else [],
         key=uuid4().hex,
         problem=shown.problem,
-        draft=shown.draft,
+        draft=shown.draft.text if fits else "",
+        given=shown.draft.ratings if fits else {},
+        kept="" if fits else shown.draft.text,
         longest_message=LONGEST_MESSAGE,
         longest_comment=LONGEST_COMMENT,
         longest_edit=LONGEST_EDIT,
     )
+
+
+def is_veiled(room: Room, talk: TalkView) -> bool:
+    """Whether the replies of a talk are blurred until the worker asks for them."""
+    return talk.objective is Objective.HARMLESS and room.care.blur
 
 
 def support(room: Room) -> list[tuple[str, str, str]]:
@@ -145,7 +166,7 @@ def _ratings(room: Room, objective: Objective) -> list[tuple[str, str, list[str]
 
 def is_deployed(room: Room, objective: Objective) -> bool:
     """Whether a model is there for this kind of work."""
-    return any(deployment.objective in (None, objective) for deployment in active_deployments(room.db))
+    return any(deployment.answers(objective) for deployment in active_deployments(room.db))
 
 
 def _shown(turn: Turn) -> tuple[str, Markup | str]:

@@ -15,12 +15,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
 from concordant.collect.assignment import draw, wanted_turns
+from concordant.collect.between_routes import between
 from concordant.collect.care import NextTask, limited, wish
-from concordant.collect.day_pages import consent_page, done_page, start_page
+from concordant.collect.day_pages import CHANGED, consent_page, done_page, start_page
+from concordant.collect.given import Opening, given_opening
 from concordant.collect.panel import offer
 from concordant.collect.room import COOKIE_SECONDS, WORKER_COOKIE, GuestHere, Room, RoomHere, WorkerHere
-from concordant.collect.steps import LONGEST_COMMENT, LONGEST_EDIT, RATINGS, choices_made, message_problem
-from concordant.collect.worker_pages import Shown, talk_page
+from concordant.collect.steps import LONGEST_COMMENT, LONGEST_EDIT, RATINGS, message_problem
+from concordant.collect.worker_pages import Draft, Shown, is_veiled, talk_page
 from concordant.comparison import Objective
 from concordant.errors import UserError
 from concordant.store import edits, talks
@@ -29,7 +31,8 @@ from concordant.store.overview import ended_talks
 from concordant.store.people import Worker, worker_by_token
 from concordant.store.registry import active_deployments
 from concordant.store.sittings import Outcome, Sitting, Stint, begin_task, last_sitting, open_sitting, stints
-from concordant.store.talks import Ending, TalkView
+from concordant.store.standing import is_excluded
+from concordant.store.talks import Answers, Elsewhere, Ending, TalkView
 
 router = APIRouter()
 Field = Annotated[str, Form()]
@@ -43,6 +46,25 @@ class SayForm(BaseModel):
     seen: str = ""
     text: str = ""
     key: str = ""
+
+
+class ChoiceForm(BaseModel):
+    """What the form of a choice sends. ``instead``: of which choice; ``unveiled``: red-team replies were shown."""
+
+    comparison: str = ""
+    key: str = ""
+    button: str = ""
+    instead: str = ""
+    unveiled: str = ""
+
+
+class EditForm(BaseModel):
+    """What the form for a rewritten reply sends. ``seen``: which reply that was."""
+
+    comparison: str = ""
+    key: str = ""
+    text: str = ""
+    seen: str = ""
 
 
 class EndForm(BaseModel):
@@ -73,27 +95,31 @@ def work(room: RoomHere, worker: GuestHere, done: str = "", again: str = "", edi
 
     ``done``: what was just finished, for a word of thanks; ``again``: choose anew; ``edit``: rewrite the reply taken.
     """
+    talk, agreed = talks.current_talk(room.db, worker.id), has_agreed(room.db, worker.id, room.consent)
+    if talk is not None and agreed:
+        note = room.say("leave.switched") if done == "switched" else ""
+        return talk_page(room, talk, Shown(again=bool(again), edit=bool(edit), note=note))
     sitting = last_sitting(room.db, worker.id)
-    talk = talks.current_talk(room.db, worker.id)
     is_over = sitting is not None and sitting.ended is not None and talk is None
-    if not has_agreed(room.db, worker.id, room.consent):
+    if not agreed:
         # Who declined may think again on their own link; who came from a panel goes back there.
         if sitting is not None and is_over and (sitting.handoff is not None or _said_no(sitting, again)):
             return done_page(room, worker, sitting)
         return consent_page(room)
-    if talk is not None:
-        note = room.say("leave.switched") if done == "switched" else ""
-        return talk_page(room, talk, Shown(again=bool(again), edit=bool(edit), note=note))
     if sitting is not None and is_over and (sitting.handoff is not None or sitting.outcome is not Outcome.DECLINED):
         return done_page(room, worker, sitting)
-    return start_page(room, None if is_over else sitting, next_task(room, worker, sitting), done)
+    now = None if is_over else sitting
+    return between(room, worker, now) or start_page(room, worker, now, next_task(room, worker, sitting), done)
 
 
 @router.post("/work/start")
-def start(room: RoomHere, worker: WorkerHere) -> Response:
-    """Begin the next conversation."""
-    if may_begin(room, worker) and talks.current_talk(room.db, worker.id) is None:
-        begin(room, worker)
+def start(room: RoomHere, worker: WorkerHere, shown: Field = "") -> Response:
+    """Begin the next conversation, if it is for what the page said (``shown``); else ask again."""
+    if not may_begin(room, worker) or talks.current_talk(room.db, worker.id) is not None:
+        return _onwards()
+    if not begin(room, worker, Objective.HARMLESS if shown == Objective.HARMLESS else Objective.HELPFUL):
+        sitting = last_sitting(room.db, worker.id)
+        return start_page(room, worker, sitting, next_task(room, worker, sitting), CHANGED, 409)
     return _onwards()
 
 
@@ -104,56 +130,52 @@ def send(room: RoomHere, worker: WorkerHere, said: Annotated[SayForm, Form()]) -
     text = said.text.replace("\r\n", "\n").strip()
     problem = message_problem(room.say, text)
     if problem is not None:
-        return talk_page(room, found, Shown(problem, text, 422))
-    seen = "" if found.undoable is None else found.undoable.version
-    if found.pending is None and (said.turn != str(choices_made(found) + 1) or said.seen != seen):
-        return talk_page(room, found, Shown(room.say("problem.elsewhere"), text, 409))
+        return talk_page(room, found, Shown(problem, Draft("say", text), 422))
     try:
         rng = random.Random(f"{room.seed}:draw:{said.talk}:{said.turn}")
         drawn = draw(active_deployments(room.db), found.objective, room.config, found.study, rng)
-        talks.say(room.db, said.talk, text, said.key[:64] or uuid4().hex, drawn)
+        talks.say(room.db, said.talk, text, said.key[:64] or uuid4().hex, drawn, Answers(said.turn, said.seen))
     except UserError as error:
-        return talk_page(room, talks.view(room.db, said.talk), Shown(_sentence(error), text, 409))
+        shown = Shown(_sentence(room, error), Draft("say", text), 409)
+        return talk_page(room, talks.view(room.db, said.talk), shown)
     return _onwards()
 
 
 @router.post("/work/choose")
-def decide(
-    room: RoomHere,
-    worker: WorkerHere,
-    comparison: Field = "",
-    key: Field = "",
-    button: Field = "",
-    instead: Field = "",
-) -> Response:
-    """Choose between the two replies; the conversation goes on with the chosen one. ``instead``: of which choice."""
-    talk = own_talk_of(room, worker, comparison)
-    if button not in {str(number) for number in range(1, 9)}:
-        return talk_page(room, talk, Shown(room.say("talk.no_choice"), status=422, again=bool(instead)))
+def decide(room: RoomHere, worker: WorkerHere, said: Annotated[ChoiceForm, Form()]) -> Response:
+    """Choose between the two replies; the conversation goes on with the chosen one.
+
+    Blurred replies must have been shown first: a choice between two that nobody looked at says nothing.
+    """
+    talk = own_talk_of(room, worker, said.comparison)
+    again = bool(said.instead)
+    if said.button not in {str(number) for number in range(1, 9)}:
+        return talk_page(room, talk, Shown(room.say("talk.no_choice"), status=422, again=again))
+    if is_veiled(room, talk) and not said.unveiled:
+        return talk_page(room, talk, Shown(room.say("talk.still_veiled"), status=422, again=again))
     try:
-        number = int(instead) if instead.isascii() and instead.isdecimal() and len(instead) < 10 else 0
-        talks.choose(room.db, comparison, int(button), key[:64] or uuid4().hex, number)
+        digits = said.instead.isascii() and said.instead.isdecimal() and len(said.instead) < 10
+        number = int(said.instead) if digits else 0
+        talks.choose(room.db, said.comparison, int(said.button), said.key[:64] or uuid4().hex, number)
     except UserError as error:
-        return talk_page(room, talks.view(room.db, talk.id), Shown(_sentence(error), status=409))
+        return talk_page(room, talks.view(room.db, talk.id), Shown(_sentence(room, error), status=409))
     return _onwards()
 
 
 @router.post("/work/edit")
-def rewrite(
-    room: RoomHere, worker: WorkerHere, comparison: Field = "", key: Field = "", text: Field = "", seen: Field = ""
-) -> Response:
-    """Rewrite the reply that was taken; the conversation goes on from the new text. ``seen``: which reply that was."""
-    talk = own_talk_of(room, worker, comparison)
-    text = text.replace("\r\n", "\n").strip()
-    if seen and talk.undoable is not None and seen != talk.undoable.version:
-        return talk_page(room, talk, Shown(room.say("problem.elsewhere"), text, 409, edit=True))
+def rewrite(room: RoomHere, worker: WorkerHere, said: Annotated[EditForm, Form()]) -> Response:
+    """Rewrite the reply that was taken; the conversation goes on from the new text."""
+    talk = own_talk_of(room, worker, said.comparison)
+    text = said.text.replace("\r\n", "\n").strip()
     if len(text) > LONGEST_EDIT:
         problem = room.say("edit.long", n=f"{len(text):,}", most=f"{LONGEST_EDIT:,}")
-        return talk_page(room, talk, Shown(problem, text, 422, edit=True))
+        return talk_page(room, talk, Shown(problem, Draft("edit", text), 422, edit=True))
     try:
-        edits.edit(room.db, comparison, text, key[:64] or uuid4().hex)
+        edits.edit(room.db, said.comparison, text, said.key[:64] or uuid4().hex, said.seen)
     except UserError as error:
-        return talk_page(room, talks.view(room.db, talk.id), Shown(_sentence(error), text, 409, edit=True))
+        now = talks.view(room.db, talk.id)
+        same = now.undoable is not None and now.undoable.pair.id == said.comparison
+        return talk_page(room, now, Shown(_sentence(room, error), Draft("edit", text), 409, edit=same))
     return _onwards()
 
 
@@ -170,16 +192,20 @@ def end(room: RoomHere, worker: WorkerHere, said: Annotated[EndForm, Form()]) ->
     """End a conversation, or leave it before its end."""
     found = own_talk(room, worker, said.talk)
     comment = said.comment.replace("\r\n", "\n").strip()
+    given = {"rating": said.rating, "harm": said.harm, "actionability": said.actionability}
+    draft = Draft("end", comment, given)
     if len(comment) > LONGEST_COMMENT:
         problem = room.say("problem.long_comment", n=f"{len(comment):,}", most=f"{LONGEST_COMMENT:,}")
-        return talk_page(room, found, Shown(problem, status=422))
-    given = (said.rating, said.harm, said.actionability)
-    if not set(given) <= {"", *(str(number) for number in RATINGS)}:
-        return talk_page(room, found, Shown(room.say("end.bad_rating"), status=422))
-    rating, harm, actionability = (int(one) if one else None for one in given)
+        return talk_page(room, found, Shown(problem, draft, 422))
+    if not set(given.values()) <= {"", *(str(number) for number in RATINGS)}:
+        return talk_page(room, found, Shown(room.say("end.bad_rating"), draft, 422))
+    rating, harm, actionability = (int(one) if one else None for one in given.values())
     if found.objective is Objective.HELPFUL:
         harm = actionability = None
-    talks.end_talk(room.db, said.talk, Ending(rating, comment, harm, actionability))
+    try:
+        talks.end_talk(room.db, said.talk, Ending(rating, comment, harm, actionability))
+    except UserError as error:
+        return talk_page(room, talks.view(room.db, said.talk), Shown(_sentence(room, error), draft, 409))
     return RedirectResponse(f"/work?done={'left' if said.leave else found.objective}", 303)
 
 
@@ -190,25 +216,47 @@ def _said_no(sitting: Sitting, again: str) -> bool:
 def may_begin(room: Room, worker: Worker) -> bool:
     """Whether there is work for them now: a sitting that is open, or none yet, or one that was their own and declined.
 
-    A sitting that has ended is followed by another only when the worker asks for it, or their panel does.
+    A sitting that has ended is followed by another only when the worker asks for it, or their panel does; who is
+    excluded gets none.
     """
+    if is_excluded(room.db, worker.id):
+        return False
     sitting = last_sitting(room.db, worker.id)
     if sitting is None or sitting.ended is None:
         return True
     return sitting.outcome is Outcome.DECLINED and sitting.handoff is None
 
 
-def begin(room: Room, worker: Worker) -> None:
-    """Open the next task, as the policy and the limits have it."""
+class _NotAsShown(Exception):
+    """What would begin is not what the page said."""
+
+
+def begin(room: Room, worker: Worker, shown: Objective) -> bool:
+    """Open the next task, as the policy and the limits have it; False: that is not what the worker was shown."""
     sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
     rng = _rng(room, worker)
+    openings = {objective: given_opening(room, worker, objective) for objective in Objective}
+    taken: list[Opening] = []
 
     def choose(now: Sitting, stints: Sequence[Stint], moment: datetime) -> tuple[Objective, int]:
         wished = wish(room.config, stints, rng)
         objective = limited(wished, room.care, now.everyday, stints, moment).objective
-        return objective, wanted_turns(room.config, objective)
+        if objective is not shown:
+            raise _NotAsShown
+        opening = openings[objective]
+        if opening is None:
+            return objective, wanted_turns(room.config, objective)
+        taken.append(opening)
+        return objective, 1  # nobody can answer for the writer a second time
 
-    begin_task(room.db, sitting.id, choose)
+    try:
+        talk = begin_task(room.db, sitting.id, choose)
+    except _NotAsShown:
+        return False
+    for opening in taken:
+        given = talks.Given(opening.written.id)
+        talks.say(room.db, talk, opening.written.prompt, "given", opening.draw, given)
+    return True
 
 
 def next_task(room: Room, worker: Worker, sitting: Sitting | None) -> NextTask:
@@ -250,6 +298,8 @@ def _onwards() -> RedirectResponse:
     return RedirectResponse("/work#now", 303)
 
 
-def _sentence(error: UserError) -> str:
+def _sentence(room: Room, error: UserError) -> str:
+    if isinstance(error, Elsewhere):
+        return room.say("problem.elsewhere")
     text = str(error)
     return f"{text[:1].upper()}{text[1:]}."

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from concordant.commands.data_selection import DataFile, checked, data_file
+from concordant.commands.device_option import add_device, device_of
 from concordant.commands.outcome import Outcome, Verbs, add_json
 from concordant.errors import UserError
 
@@ -46,31 +47,32 @@ def add_best_of(evaluate: Verbs) -> None:
         help="policy runs whose updates are drawn on the same axes; they must have the same preference model",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder, with the figure")
+    add_device(parser)
     add_json(parser)
     parser.set_defaults(run=evaluate_best_of_)
 
 
 def evaluate_best_of_(args: argparse.Namespace) -> Outcome:
     from concordant.commands.progress import progress
-    from concordant.commands.prompt_sources import named_files, named_model
+    from concordant.commands.prompt_sources import named_files
     from concordant.evaluate.best_of_figures import best_of_figure
     from concordant.evaluate.best_of_run import BestOfPlan, sample_and_score
     from concordant.evaluate.figures import Figure
+    from concordant.models.made_model import model_id
     from concordant.runs import Run, write_whole
 
     paths = {"score": args.pm, **({"test_score": args.test_pm} if args.test_pm else {})}
     _check(args, list(paths.values()))
     names = ("n", "limit", "max_new_tokens", "max_prompt_tokens", "temperature", "seed")
-    parents = {"prompts": named_files([args.prompts]), "model": args.model, "pm": named_model(args.pm)}
-    parents |= {"test_pm": named_model(args.test_pm)} if args.test_pm else {}
-    policies = {path.resolve().name: _policy(path, parents["pm"]) for path in args.policy}
+    parents = {"prompts": named_files([args.prompts]), "model": model_id(args.model), "pm": model_id(args.pm)}
+    parents |= {"test_pm": model_id(args.test_pm)} if args.test_pm else {}
+    policies = {path.resolve().name: _policy(path, parents) for path in args.policy}
     run = Run.begin(args.out, "best-of", {name: getattr(args, name) for name in names}, parents)
     if not run.finished:
         sampler, scorers = _models(args, paths)
         prompts, left_out = _fitting(args, sampler, list(scorers.values()))
         with progress("prompts") as watch:
-            sample_and_score(run, sampler, scorers, prompts, BestOfPlan(args.n, args.seed), watch)
-        run.finish({**run.result, "left_out": left_out})
+            sample_and_score(run, sampler, scorers, prompts, BestOfPlan(args.n, args.seed, left_out), watch)
     figure = best_of_figure(run.result, policies)
     assert isinstance(figure, Figure)
     files = [run.path / f"{figure.question.name}.{ending}" for ending in ("svg", "csv")]
@@ -82,8 +84,9 @@ def evaluate_best_of_(args: argparse.Namespace) -> Outcome:
 
 def _check(args: argparse.Namespace, pms: list[Path]) -> None:
     from concordant.evaluate.best_of_run import MOST_REPLIES
-    from concordant.models.preference_model import is_preference_model
+    from concordant.models.made_model import is_preference_model
 
+    device_of(args)
     checked(args.limit, "--limit")
     if not 2 <= args.n <= MOST_REPLIES:
         raise UserError(f"--n {args.n} must lie between 2 and {MOST_REPLIES:,}")
@@ -94,18 +97,24 @@ def _check(args: argparse.Namespace, pms: list[Path]) -> None:
             raise UserError(f"{path} holds no preference model; give the run of 'concordant train pm'")
 
 
-def _policy(path: Path, pm: str) -> "list[Json]":
-    """The updates of a policy run that was trained against the same preference model."""
+def _policy(path: Path, parents: dict[str, str]) -> "list[Json]":
+    """The updates of a policy run that was trained against the same preference model, from the same writer."""
+    from concordant.models.made_model import same_model
     from concordant.runs import Run
 
     run = Run.open(path)
     if run.head.get("kind") != "policy":
         raise UserError(f"{path} is no policy run; give the folder that 'concordant train policy' printed")
-    against = str(run.head["parents"].get("pm"))
-    name, _, digest = pm.rpartition("@")
-    if against not in (name, pm) and (" of " in against or against.rpartition("@")[2] != digest):
+    against, pm = str(run.head["parents"].get("pm")), parents["pm"]
+    if " of " in against or not same_model(against, pm):
         raise UserError(
             f"{path} was trained against {against}, and --pm is {pm}; scores of different models have no common zero"
+        )
+    base, writer = str(run.head["parents"].get("base")), parents["model"]
+    if not same_model(base, writer):
+        raise UserError(
+            f"{path} was trained from {base}, and --model is {writer}; √KL is from the model that a policy began with, "
+            "so give that one"
         )
     return run.metrics()
 
@@ -115,7 +124,7 @@ def _models(args: argparse.Namespace, paths: dict[str, Path]) -> "tuple[ModelSam
     from concordant.models.preference_model import PreferenceModel
 
     sampler = replace(sampler_of(args), max_prompt_tokens=args.max_prompt_tokens)
-    return sampler, {name: PreferenceModel.load(path) for name, path in paths.items()}
+    return sampler, {name: PreferenceModel.load(path, sampler.model.device) for name, path in paths.items()}
 
 
 def _fitting(

@@ -63,6 +63,12 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         "--worker-kind", choices=("person", "scripted", "simulated"), help="only choices by such workers"
     )
     parser.add_argument("--source", choices=("store", "imported"), help="only what was collected here, or imported")
+    parser.add_argument(
+        "--workers",
+        choices=("admitted", "select", "all"),
+        default="admitted",
+        help="whose choices: all but excluded workers' (default), the select list's alone, or everyone's",
+    )
 
 
 def _finish(parser: argparse.ArgumentParser, run: object) -> None:
@@ -146,6 +152,7 @@ def _filter(args: argparse.Namespace) -> "Filter":
         models=None if args.model is None else tuple(args.model),
         keep_weakest=getattr(args, "keep_weakest", True),
         sources=args.source,
+        workers=args.workers,
         worker_kind=None if args.worker_kind is None else WorkerKind(args.worker_kind),
     )
 

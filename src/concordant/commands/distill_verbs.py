@@ -6,11 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from concordant.commands.device_option import add_device, device_of
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_overrides
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
     from concordant.conversation import Conversation
+    from concordant.train_config import DistillConfig
 
 _TEST_FRACTION, _TEST_LIMIT = 0.1, 200
 
@@ -41,6 +43,7 @@ def add_train(train: Verbs) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
     add_overrides(parser, "text_tokens=128")
+    add_device(parser)
     add_json(parser)
     parser.set_defaults(run=train_)
 
@@ -51,6 +54,7 @@ def add_evaluate(evaluate: Verbs) -> None:
     parser.add_argument("distilled", type=Path, metavar="RUN", help="the folder of a 'train distill' run")
     _add_texts(parser, "measure on; those that were learned from are left out")
     _add_test_limit(parser, "--limit")
+    add_device(parser)
     add_json(parser)
     parser.set_defaults(run=evaluate_)
 
@@ -86,7 +90,7 @@ def train_(args: argparse.Namespace) -> Outcome:
     from concordant.config import load_config
     from concordant.distill_run import Limits, Pair, Voice, cut_texts, distill_run, measure_run, weights_digest
     from concordant.hhh_prompt import OURS, HhhPrompt
-    from concordant.models.base_models import cache_folder, fetch
+    from concordant.models.made_model import model_id
     from concordant.runs import Run
     from concordant.train_config import DistillConfig
 
@@ -94,17 +98,16 @@ def train_(args: argparse.Namespace) -> Outcome:
     config = load_config(DistillConfig, args.config, [*args.overrides, *given])
     if not 0 <= args.test_fraction < 1:
         raise UserError(f"--test-fraction {args.test_fraction} must lie between 0 and 1")
+    device = device_of(args)
     limits = Limits(args.test_fraction, _at_least_1(args, "limit"), _at_least_1(args, "test_limit"))
     prompt = HhhPrompt.read(args.prompt or OURS)
     talks, unread = _read(args)
-    student, teacher = (
-        fetch(name, cache_folder(), say=_say) for name in (config.model, config.teacher or config.model)
-    )
-    pair = Pair(student, teacher, prompt)
+    student, teacher = _folders(config)
+    pair = Pair(student, teacher, prompt, device)
     texts = cut_texts(talks, pair.format, config, limits)
     parents = {
         "data": _names([*args.text, *args.dialogues]),
-        "base": config.model,
+        "base": model_id(config.model),
         "teacher": weights_digest(pair.teacher),
         "prompt": f"{(args.prompt or OURS).name}@{prompt.digest}",
         "limit": str(args.limit),
@@ -129,21 +132,18 @@ def evaluate_(args: argparse.Namespace) -> Outcome:
     from concordant.commands.progress import progress
     from concordant.distill_run import PROMPT, Pair, measure_run, unseen, weights_digest
     from concordant.hhh_prompt import HhhPrompt
-    from concordant.models.base_models import cache_folder, fetch
     from concordant.models.text_rows import draw_mixture, text_rows
     from concordant.runs import Run
     from concordant.train_config import DistillConfig
 
-    limit = _at_least_1(args, "limit")
+    limit, device = _at_least_1(args, "limit"), device_of(args)
     run = Run.open(args.distilled)
     head = run.head
     if head.get("kind") != "distill" or not run.finished:
         raise UserError(f"{args.distilled} is no finished distillation; give the folder of a 'train distill' run")
     config = DistillConfig(**head["config"])
-    student, teacher = (
-        fetch(name, cache_folder(), say=_say) for name in (config.model, config.teacher or config.model)
-    )
-    pair = Pair(student, teacher, HhhPrompt.read(run.path / PROMPT))
+    student, teacher = _folders(config)
+    pair = Pair(student, teacher, HhhPrompt.read(run.path / PROMPT), device)
     if (found := weights_digest(pair.teacher)) != head["parents"]["teacher"]:
         raise UserError(f"the teacher was {head['parents']['teacher']} and is {found} now; put the old one back")
     talks, dropped = _read(args)
@@ -152,6 +152,16 @@ def evaluate_(args: argparse.Namespace) -> Outcome:
     drawn = draw_mixture(rows, share, limit, config.seed)
     result = {**measure_run(run, pair, drawn, config, progress), "dropped": dict(dropped + unusable)}
     return Outcome(distance_text(result), result)
+
+
+def _folders(config: "DistillConfig") -> tuple[Path, Path]:
+    """Of student and teacher, whole models both."""
+    from concordant.models.named_model import NamedModel
+
+    student, teacher = (
+        NamedModel.find(name, say=_say).whole(_say) for name in (config.model, config.teacher or config.model)
+    )
+    return student, teacher
 
 
 def _read(args: argparse.Namespace) -> "tuple[list[Conversation], Counter[str]]":

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from concordant.commands.device_option import add_device, device_of
 from concordant.commands.outcome import Outcome, Verbs, add_json
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def add(verbs: Verbs) -> None:
     doctor.add_argument(
         "--pm", type=Path, metavar="RUN", help="of a policy run: check also the preference model that trains it"
     )
+    add_device(doctor)
     add_json(doctor)
     doctor.set_defaults(run=doctor_)
 
@@ -37,11 +39,12 @@ def doctor_(args: argparse.Namespace) -> Outcome:
     from concordant.evaluate.doctor import examine
     from concordant.models.preference_model import PreferenceModel
 
-    model = _load(args.model)
+    device = device_of(args)
+    model = _load(args.model, device)
     kind = "preference model" if isinstance(model, PreferenceModel) else "causal language model"
     with progress("checking") as watch:
         verdicts = examine(model, watch)
-    verdicts += _of_policy(Path(args.model), args.pm)
+    verdicts += _of_policy(Path(args.model), args.pm, device)
     wrong = sum(verdict.status == "wrong" for verdict in verdicts)
     result = {
         "model": args.model,
@@ -53,44 +56,43 @@ def doctor_(args: argparse.Namespace) -> Outcome:
     return Outcome("\n".join([f"{args.model}: {kind}", "", *_lines(verdicts)]), result, 1 if wrong else 0)
 
 
-def _of_policy(path: Path, pm: Path | None) -> "list[Verdict]":
+def _of_policy(path: Path, pm: Path | None, device: str) -> "list[Verdict]":
     """What PPO takes for granted, of a policy run: as it began, and as its record says it went on."""
     from concordant.errors import UserError
     from concordant.evaluate.doctor_policy import recorded_verdicts, verdicts_of
-    from concordant.models.language_model import LanguageModel, adapter_base
+    from concordant.models.language_model import LanguageModel
+    from concordant.models.made_model import MadeModel, policy_base
     from concordant.models.preference_model import PreferenceModel
-    from concordant.runs import Run
     from concordant.train.start_check import start_findings
     from concordant.train_config import PolicyConfig
 
-    run = Run(path)
-    adapter = run.model / "adapter_config.json"
-    if not ((path / "config.json").exists() and run.head.get("kind") == "policy" and adapter.exists()):
+    made = MadeModel.at(path) if path.is_dir() else None
+    if made is None or made.run is None or made.kind != "policy":
         if pm is not None:
-            raise UserError(f"--pm goes with a policy run that trained an adapter, and {path} is none")
+            raise UserError(f"--pm goes with a policy run, and {path} is none")
         return []
-    config = PolicyConfig.model_validate(run.head["config"])
-    begun = LanguageModel.load(adapter_base(run.model)).with_lora(config.lora_rank, config.seed)
-    findings = start_findings(begun, [PreferenceModel.load(pm)] if pm else [], config)
-    return [*verdicts_of(findings), *recorded_verdicts(run.metrics())]
+    base = policy_base(made.folder)
+    if not (base / "config.json").exists():
+        raise UserError(f"{path} was trained from {base}, which is not there; put it back")
+    config = PolicyConfig.model_validate(made.run.head["config"])
+    begun = LanguageModel.load(base, device=device)
+    begun = begun.with_lora(config.lora_rank, config.seed) if made.adapter else begun.with_all_weights()
+    findings = start_findings(begun, [PreferenceModel.load(pm, device)] if pm else [], config)
+    return [*verdicts_of(findings), *recorded_verdicts(made.run.metrics())]
 
 
-def _load(name: str) -> "PreferenceModel | LanguageModel":
+def _load(name: str, device: str) -> "PreferenceModel | LanguageModel":
     """The preference model, policy or base model that a name or folder stands for."""
-    from concordant.models.base_models import cache_folder, fetch
-    from concordant.models.language_model import LanguageModel, adapter_base
+    from concordant.models.made_model import model_folder
+    from concordant.models.named_model import NamedModel
     from concordant.models.preference_model import PreferenceModel
     from concordant.runs import read_json
 
-    path = Path(name)
-    inner = path / "model" if (path / "model").is_dir() else path
-    if (inner / "adapter_config.json").exists():
-        return LanguageModel.load(adapter_base(inner), inner)
-    if (inner / "config.json").exists():
-        heads = read_json(inner / "config.json").get("architectures") or [""]
-        loaded = PreferenceModel if str(heads[0]).endswith("ForSequenceClassification") else LanguageModel
-        return loaded.load(inner)
-    return LanguageModel.load(fetch(name, cache_folder(), say=lambda line: print(line, file=sys.stderr)))
+    config = model_folder(Path(name)) / "config.json"
+    heads = (read_json(config).get("architectures") or [""]) if config.exists() else [""]
+    if str(heads[0]).endswith("ForSequenceClassification"):
+        return PreferenceModel.load(Path(name), device)
+    return NamedModel.find(name, say=lambda line: print(line, file=sys.stderr)).load(device)
 
 
 def _lines(verdicts: "Sequence[Verdict]") -> list[str]:

@@ -5,13 +5,18 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from concordant.commands.agreement_verb import add_agreement
 from concordant.commands.best_of_verb import add_best_of
+from concordant.commands.bias_verbs import add_bias
 from concordant.commands.board_verbs import add_elo, add_plan
+from concordant.commands.capability_verbs import add_capabilities
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.distill_verbs import add_evaluate as add_distill
-from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures
+from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures, write_measurement
+from concordant.commands.online_verbs import add_online
 from concordant.commands.ood_verbs import add_ood
 from concordant.commands.outcome import Outcome, Verbs
+from concordant.commands.refusal_verb import add_refusals
 from concordant.commands.tension_verb import add_tension
 from concordant.errors import UserError
 
@@ -46,6 +51,7 @@ def add(verbs: Verbs) -> None:
 
     add_elo(evaluate)
     add_plan(evaluate)
+    add_agreement(evaluate)
     add_distill(evaluate)
 
     ood = add_ood(evaluate)
@@ -61,6 +67,10 @@ def add(verbs: Verbs) -> None:
     add_out(frontier)
     frontier.set_defaults(run=evaluate_frontier_)
     add_best_of(evaluate)
+    add_online(evaluate)
+    add_capabilities(evaluate)
+    add_bias(evaluate)
+    add_refusals(evaluate)
 
 
 def _add_pm(parser: argparse.ArgumentParser, run: object) -> None:
@@ -141,7 +151,8 @@ def evaluate_ood_(args: argparse.Namespace) -> Outcome:
     refuse_out(args.out)
     result = measure_ood(args)
     drawn = [by_layer_figure(result), by_outliers_figure(result)]
-    return outcome_with(ood_text(result), result, write_figures(drawn, args.out))
+    written = [*write_figures(drawn, args.out), *write_measurement("ood", result, args.out)]
+    return outcome_with(ood_text(result), result, written)
 
 
 def evaluate_tension_(args: argparse.Namespace) -> Outcome:
@@ -150,7 +161,8 @@ def evaluate_tension_(args: argparse.Namespace) -> Outcome:
 
     refuse_out(args.out)
     result = measure_tension_(args)
-    return outcome_with(tension_text(result), result, write_figures([tension_figure(result)], args.out))
+    written = [*write_figures([tension_figure(result)], args.out), *write_measurement("tension", result, args.out)]
+    return outcome_with(tension_text(result), result, written)
 
 
 def evaluate_frontier_(args: argparse.Namespace) -> Outcome:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from concordant.commands.outcome import Outcome, add_json
+from concordant.commands.outcome import Outcome, add_json, plain
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,6 +27,18 @@ def refuse_out(out: Path | None) -> None:
     """Raise before anything is measured where figures could not be written."""
     if out is not None and out.is_file():
         raise UserError(f"--out {out} is a file; give a folder")
+
+
+def write_measurement(name: str, numbers: dict[str, Any], out: Path | None) -> list[str]:
+    """Write NAME.json beside the figures, by which ``concordant report`` knows the folder; returns its path."""
+    import json
+
+    from concordant.runs import write_whole
+
+    if out is None:
+        return []
+    write_whole(out / f"{name}.json", json.dumps(plain(numbers), indent=2) + "\n")
+    return [str(out / f"{name}.json")]
 
 
 def write_figures(figures: "Sequence[Figure | Missing]", out: Path | None) -> list[str]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from concordant.commands.device_option import add_device, device_of
 from concordant.commands.outcome import Outcome, Verbs, add_json
 from concordant.errors import UserError
 
@@ -30,7 +31,7 @@ def add(verbs: Verbs) -> None:
 
     given = model.add_parser("export", help="a trained model as others load it: a plain transformers folder, with card")
     given.add_argument(
-        "model", type=Path, metavar="RUN", help="a policy's or preference model's run, or a snapshot it kept"
+        "model", type=Path, metavar="RUN", help="a run that made a model, or a snapshot it kept (RUN/kept/STEP)"
     )
     given.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
     given.add_argument("--adapter", action="store_true", help="of a policy, the LoRA adapter alone, for peft")
@@ -46,7 +47,9 @@ def add(verbs: Verbs) -> None:
     given.set_defaults(run=export_)
 
     sample = verbs.add_parser("sample", help="replies to a prompt")
-    sample.add_argument("model", metavar="RUN", help="a policy run's folder, a model's folder, or a model's name")
+    sample.add_argument(
+        "model", metavar="RUN", help="a run's folder, a snapshot it kept, a model's folder, or a model's name"
+    )
     sample.add_argument("--prompt", required=True, metavar="TEXT", help="the human's message, or an HH transcript")
     sample.add_argument("-n", type=int, default=1, metavar="N", help="how many replies (default 1)")
     sample.add_argument("--best-of", type=int, metavar="K", help="the best of K by --pm, for each reply")
@@ -54,6 +57,7 @@ def add(verbs: Verbs) -> None:
     sample.add_argument("--max-new-tokens", type=int, default=128, metavar="T", help="reply limit (default 128)")
     sample.add_argument("--temperature", type=float, default=1.0, metavar="T", help="default 1; no top-p")
     sample.add_argument("--seed", type=int, default=0, metavar="S", help="another seed gives other replies (default 0)")
+    add_device(sample)
     add_json(sample)
     sample.set_defaults(run=sample_)
 
@@ -66,12 +70,12 @@ def get_(args: argparse.Namespace) -> Outcome:
 
 
 def export_(args: argparse.Namespace) -> Outcome:
-    from concordant.models.export import Source, export
+    from concordant.models.export import KINDS, export, exportable
 
-    source = Source.at(args.model)
-    export(source, args.out, args.adapter, args.parents)
+    made = exportable(args.model)
+    export(made, args.out, args.adapter, args.parents)
     files = sorted(str(file.relative_to(args.out)) for file in args.out.rglob("*") if file.is_file())
-    kind = f"{source.kind}, adapter" if args.adapter else source.kind
+    kind = f"{KINDS[made.kind]}, adapter" if args.adapter else KINDS[made.kind]
     return Outcome(str(args.out), {"path": str(args.out), "kind": kind, "files": files})
 
 
@@ -89,10 +93,9 @@ def sample_(args: argparse.Namespace) -> Outcome:
     prompt = Conversation.from_hh(asked) if asked.lstrip().startswith("Human:") else Conversation().human(asked)
     if not prompt.awaits_reply or not prompt.turns[-1].text.strip():
         raise UserError(f"--prompt {asked[:40]!r} does not end on a human message; there is nothing to reply to")
-    sampler: Sampler = sampler_of(args)
-    pm = PreferenceModel.load(args.pm) if args.pm else None
-    if pm and args.best_of:
-        sampler = BestOfK(sampler, pm, args.best_of)
+    writer = sampler_of(args)
+    pm = PreferenceModel.load(args.pm, writer.model.device) if args.pm else None
+    sampler: Sampler = BestOfK(writer, pm, args.best_of) if pm and args.best_of else writer
     replies = sampler.sample([prompt], args.n, args.seed)[0]
     if pm and not args.best_of:
         scores = pm.score(prompt, [reply.text for reply in replies])
@@ -108,21 +111,11 @@ def sample_(args: argparse.Namespace) -> Outcome:
 
 
 def sampler_of(args: argparse.Namespace) -> "ModelSampler":
-    """The writer that ``args.model`` names (a policy run, a folder, or a base model), with the limits in ``args``."""
-    from concordant.models.base_models import cache_folder, fetch
+    """The writer that ``args.model`` names (a run, a folder or a base model), with limits and device of ``args``."""
     from concordant.models.generation import ModelSampler, SamplingLimits
-    from concordant.models.language_model import LanguageModel, adapter_base, is_whole_policy
+    from concordant.models.named_model import NamedModel
 
     limits = SamplingLimits(args.max_new_tokens, args.temperature)
-    path = Path(args.model)
-    adapter = next((folder for folder in (path / "model", path) if (folder / "adapter_config.json").exists()), None)
-    if adapter is not None:
-        return ModelSampler(LanguageModel.load(adapter_base(adapter), adapter), limits)
-    if is_whole_policy(path / "model"):
-        return ModelSampler(LanguageModel.load(path / "model"), limits)
-    if path.is_dir() and not (path / "config.json").exists():
-        raise UserError(
-            f"{path} holds neither a finished policy run nor a model; give a run's folder or a model's name"
-        )
-    folder = fetch(args.model, cache_folder(), say=lambda line: print(line, file=sys.stderr))
-    return ModelSampler(LanguageModel.load(folder), limits)
+    device = device_of(args)
+    named = NamedModel.find(args.model, say=lambda line: print(line, file=sys.stderr))
+    return ModelSampler(named.load(device), limits)

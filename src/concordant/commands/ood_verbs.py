@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from concordant.commands.asked_prompts import PROMPTS, prompt_rows, read_prompt_files
+from concordant.commands.device_option import add_device, device_of
 from concordant.commands.outcome import Outcome, Verbs, add_json, plain
 from concordant.errors import UserError
 
@@ -64,6 +65,7 @@ def add_ood(evaluate: Verbs) -> argparse.ArgumentParser:
     ood.add_argument(
         "--false-declines", type=float, default=0.05, metavar="F", help="of ordinary prompts, at most (default 0.05)"
     )
+    add_device(ood)
     return ood
 
 
@@ -92,7 +94,8 @@ def measure_ood(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raise for numbers that cannot be meant."""
+    """Raise for numbers that cannot be meant, and a device that is not there."""
+    device_of(args)
     for option, value in (("--limit", args.limit), ("--draws", args.draws), ("--max-tokens", args.max_tokens)):
         if value is not None and value < 1:
             raise UserError(f"{option} {value} must be at least 1")
@@ -138,7 +141,7 @@ def _activations(
     )
     from concordant.models.base_models import cache_folder
 
-    model, digest = named.load(), named.digest()
+    model, digest = named.load(device_of(args)), named.digest()
     count = layer_count(model)
     chosen = middle_layer(count) if args.layer is None else args.layer
     wanted = tuple(sorted({*(args.layers or range(1, count + 1)), chosen}))

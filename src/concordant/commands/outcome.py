@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,22 @@ class Outcome:
 
 SILENCE = Outcome("")
 """Of a process whose leader says it all."""
+
+
+def for_terminal(text: str) -> str:
+    """``text`` with every character that could steer a terminal or turn its line round written out, as in \\x1b.
+
+    Names, messages and model output are other people's words: escape sequences in them move the cursor, change titles
+    or hide what was printed before. Line ends and tabs stay; letters of every script stay, and so do the joiners that
+    some of them need.
+    """
+    return "".join(
+        ascii(one)[1:-1] if unicodedata.category(one) in ("Cc", "Cf", "Cs") and one not in _HARMLESS else one
+        for one in text
+    )
+
+
+_HARMLESS = "\n\t\u200c\u200d\xad"
 
 
 def plain(value: Any) -> Any:

@@ -51,13 +51,6 @@ def named_files(files: "Sequence[DataFile]") -> str:
     return ", ".join(f"{file.name}@{digest(file.path)}{weight}" for file, weight in zip(files, weights, strict=True))
 
 
-def named_model(folder: Path) -> str:
-    """A model of a run or folder by name and content: another one of the same name is another parent."""
-    inside = folder / "model" / "model.safetensors"
-    weights = inside if inside.exists() else folder / "model.safetensors"
-    return f"{folder.resolve().name}@{digest(weights)}"
-
-
 def in_words(counts: "Counter[str]") -> str:
     """``2 duplicate, 1 not JSON``."""
     return ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.items()))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from concordant.commands.data_selection import OBJECTIVES, add_data, data_file
+from concordant.commands.device_option import add_device, device_of
 from concordant.commands.outcome import Outcome, Verbs, add_json
 from concordant.errors import UserError
 
@@ -59,6 +60,7 @@ def _add_write(prompts: Verbs) -> None:
     parser.add_argument("--shots", type=int, default=6, metavar="S", help="of them shown each time (default 6)")
     parser.add_argument("--max-new-tokens", type=int, default=96, metavar="T", help="limit of a prompt (default 96)")
     parser.add_argument("--temperature", type=float, default=1.0, metavar="T", help="default 1; no top-p")
+    add_device(parser)
     _finish(parser, write_)
 
 
@@ -124,7 +126,7 @@ def _comparisons(args: argparse.Namespace) -> "tuple[list[Preference], Counter[s
     wanted = Filter(objective=Objective(args.objective) if args.objective else None, keep_weakest=True)
     database = Database.open(Programme.open(args.dir).store_url)
     try:
-        return [row for _, row in preferences(database, wanted)], Counter()
+        return [row for _, row in preferences(database, wanted, with_erased=False)], Counter()
     finally:
         database.close()
 
@@ -134,10 +136,12 @@ def write_(args: argparse.Namespace) -> Outcome:
     from concordant.commands.progress import progress
     from concordant.commands.prompt_sources import in_words, named_files, prompts_in
     from concordant.comparison import Objective
+    from concordant.models.made_model import model_id
     from concordant.prompt_writing import WritingPlan, good_examples, write_all
     from concordant.runs import Run
     from concordant.store.prompt_files import write_prompts
 
+    device_of(args)
     plan = WritingPlan(args.count, args.shots, seed=args.seed)
     if min(args.count, args.shots, args.pool, args.max_new_tokens) < 1 or not 0 < args.temperature < math.inf:
         raise UserError("--count, --shots, --pool, --max-new-tokens and --temperature must be above 0")
@@ -145,7 +149,7 @@ def write_(args: argparse.Namespace) -> Outcome:
     wanted = [args.objective] if args.objective else sorted({prompt.objective.value for prompt in shown})
     examples = {Objective(name): good_examples(shown, Objective(name), args.pool, plan) for name in wanted}
     asked = {name: getattr(args, name) for name in ("count", "pool", "shots", "max_new_tokens", "temperature", "seed")}
-    parents = {"examples": named_files(args.examples), "model": args.model}
+    parents = {"examples": named_files(args.examples), "model": model_id(args.model)}
     run = Run.begin(args.out, "prompts", {**asked, "objectives": wanted}, parents)
     if not run.finished:
         with progress("writing") as watch:

@@ -1,11 +1,11 @@
-"""``concordant scan comparisons | mixture | loss-weight | setting``: many preference models, one table, one figure."""
+"""``concordant scan comparisons | mixture | loss-weight | skill | setting``: many models, one table, one figure."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from concordant.commands.data_selection import add_data, add_test, at_most, checked, read_pool
+from concordant.commands.data_selection import add_data, add_test, at_most, checked, data_file, read_pool
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_overrides
 from concordant.errors import UserError
@@ -41,6 +41,22 @@ def add(verbs: Verbs) -> None:
     weight = _verb(scan, "loss-weight", "accuracy by weight of harmless comparisons in the loss (Fig. 27)", setting_)
     _add_values(weight, LOSS_WEIGHTS)
     weight.set_defaults(key="harmless_weight")
+    skill = _verb(scan, "skill", "what a second task costs the first, and the first the second (Fig. 20)", skill_)
+    skill.add_argument(
+        "--skill",
+        type=data_file,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="comparisons of the second task; with --test-fraction, as many of its openings are kept from training",
+    )
+    skill.add_argument(
+        "--names",
+        nargs=2,
+        default=["hh", "skill"],
+        metavar=("FIRST", "SECOND"),
+        help="what the two are called (default: hh skill)",
+    )
     setting = _verb(scan, "setting", "accuracy by any setting of 'train pm' that is a number", setting_)
     setting.add_argument("--key", required=True, metavar="KEY", help="the setting, for example learning_rate")
     _add_values(setting, None)
@@ -93,6 +109,34 @@ def mixture_(args: argparse.Namespace) -> Outcome:
         if not 0 <= share <= 1:
             raise UserError(f"--shares {share:g} must lie between 0 and 1")
     return _run(args, mixture_scan(_plan(args), args.shares, checked(args.limit, "--limit")))
+
+
+def skill_(args: argparse.Namespace) -> Outcome:
+    from concordant.scan import skill_scan
+
+    if args.test or args.test_fraction is None:
+        raise UserError("a scan of a skill cuts both tests by --test-fraction; leave out --test")
+    if len(set(args.names)) < 2 or not all(name.isidentifier() for name in args.names):
+        raise UserError(f"--names {' '.join(args.names)} must be two different words of letters and digits")
+    return _run(args, skill_scan(_skill_plan(args), checked(args.limit, "--limit")))
+
+
+def _skill_plan(args: argparse.Namespace) -> "Plan":
+    """Two sources and two tests under the names of the tasks; no opening of a test stands in either source."""
+    from dataclasses import replace
+
+    from concordant.mixture import Source
+
+    first = _plan(args)
+    second = _plan(argparse.Namespace(**{**vars(args), "data": args.skill}))
+    exams = [[row for exam in plan.tests.values() for row in exam] for plan in (first, second)]
+    seen = {row.prompt.split_key for exam in exams for row in exam}
+    sources = [
+        Source(name, [row for source in plan.sources for row in source.rows if row.prompt.split_key not in seen])
+        for name, plan in zip(args.names, (first, second), strict=True)
+    ]
+    record = {**first.record, "skill": second.record["data"]}
+    return replace(first, sources=sources, tests=dict(zip(args.names, exams, strict=True)), record=record)
 
 
 def setting_(args: argparse.Namespace) -> Outcome:

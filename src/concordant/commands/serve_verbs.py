@@ -70,13 +70,18 @@ def serve_(args: argparse.Namespace) -> Outcome:
 def _serve_pages(programme: "Programme", db: "Database", args: argparse.Namespace) -> None:
     from contextlib import ExitStack
 
-    from concordant.collect.serving import address_of, announced, links, listen, running_server, serve_pages
+    from concordant.collect.oidc import require_oidc
+    from concordant.collect.serving import address_of, announced, links, listen, require_accounts, serve_pages
+    from concordant.collect.serving import running_server as running
     from concordant.collect.supervisor import Supervisor
 
-    served = running_server(programme.path)
+    served = running(programme.path)
     if served is not None:
         raise UserError(f"{programme.path} is served already, at {served}; end that 'concordant serve' first")
     host = programme.config.collect.host if args.host is None else args.host
+    if programme.config.staff.oidc.issuer:
+        require_oidc(programme.config.staff.oidc)
+    require_accounts(db, host, programme.config.staff)
     port = programme.config.collect.port if args.port is None else args.port
     listener = listen(host, port)
     url = address_of(listener)
@@ -89,7 +94,10 @@ def _serve_pages(programme: "Programme", db: "Database", args: argparse.Namespac
                 command += ["--scripted-replies", str(args.scripted_replies)]
             stack.enter_context(Supervisor("reply generator", command, programme.path / "logs/generator.log"))
         found = links(db, programme.path, url)
-        print(f"worker      {found.worker}\nresearcher  {found.researcher}\nCtrl-C ends both.", flush=True)
+        print(f"worker      {found.worker}\nresearcher  {found.researcher}", flush=True)
+        if found.works_once:
+            print("The researcher's link signs you in once, on this machine; the next start prints another.")
+        print("Ctrl-C ends both.", flush=True)
         stack.enter_context(announced(programme.path, url))
         serve_pages(_room(programme, db, args), listener)
 
@@ -99,7 +107,7 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
     from concordant.collect.messages import messages
     from concordant.collect.room import Room
     from concordant.collect.scripted_replies import BANNER
-    from concordant.collect.serving import consent_text, links, own_secret
+    from concordant.collect.serving import consent_text, draw_secret, own_secret
 
     config = programme.config
     return Room(
@@ -107,11 +115,17 @@ def _room(programme: "Programme", db: "Database", args: argparse.Namespace) -> "
         config.collect,
         care=config.care,
         panel=config.panel,
+        staff=config.staff,
+        limits=config.limits,
+        review=config.review,
+        pay=config.pay,
         say=messages(programme.path / config.collect.words if config.collect.words else None),
         consent=consent_text(programme.path / config.collect.consent if config.collect.consent else None),
-        seed=f"{config.seed}:{links(db, programme.path, '').researcher}",
+        seed=f"{config.seed}:{draw_secret(programme.path)}",
         secret=own_secret(programme.path),
         heartbeat=Heartbeat(None if args.only else programme.path / HEARTBEAT),
+        api=config.api,
+        runs=programme.runs,
         report=programme.path / "report",
         banner="" if args.scripted_replies is None else BANNER,
     )
@@ -124,7 +138,7 @@ def _write_replies(programme: "Programme", db: "Database", scripted: float | Non
     from concordant.collect.generator import run_generator
     from concordant.collect.heartbeat import GeneratorState, Heartbeat
     from concordant.collect.supervisor import stop_with_parent
-    from concordant.store.registry import active_deployments
+    from concordant.store.registry import SnapshotKind, active_deployments
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = threading.Event()
@@ -135,8 +149,9 @@ def _write_replies(programme: "Programme", db: "Database", scripted: float | Non
     heartbeat = Heartbeat(programme.path / HEARTBEAT)
     with heartbeat.beating(lambda: GeneratorState.STARTING):
         samplers = _samplers(programme, db, scripted)
-        for deployment in active_deployments(db):
-            samplers(deployment.snapshot)  # loaded before the first message comes
+        for snapshot in (deployment.snapshot for deployment in active_deployments(db)):
+            if snapshot.kind is not SnapshotKind.WRITTEN:
+                samplers(snapshot)  # loaded before the first message comes
     run_generator(db, samplers, stop, heartbeat=heartbeat)
 
 
@@ -146,9 +161,9 @@ def _samplers(programme: "Programme", db: "Database", scripted: float | None) ->
 
         return snapshot_samplers(programme, db)
     from concordant.collect.scripted_replies import scripted_replies
-    from concordant.store.registry import SnapshotKind, active_deployments, add_snapshot, deploy
+    from concordant.store.registry import SnapshotKind, add_snapshot, deploy, standing_deployments
 
-    if not active_deployments(db):
+    if not any(one.snapshot.kind is not SnapshotKind.WRITTEN for one in standing_deployments(db)):
         spec = {"folder": "scripted", "adapter": None}
         deploy(db, add_snapshot(db, "scripted-replies", SnapshotKind.MODEL, spec).id, 1.0)
     sampler = scripted_replies(scripted)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from concordant.commands.data_selection import at_most, data_file
+from concordant.commands.device_option import add_device, device_of
 from concordant.commands.outcome import Verbs
 from concordant.errors import UserError
 
@@ -27,6 +28,7 @@ def add_tension(evaluate: Verbs) -> argparse.ArgumentParser:
     )
     tension.add_argument("--policy", type=Path, metavar="RUN", help="a policy run, whose trial replies are placed")
     tension.add_argument("--limit", type=int, metavar="N", help="at most N comparisons of each objective")
+    add_device(tension)
     return tension
 
 
@@ -37,6 +39,7 @@ def measure_tension_(args: argparse.Namespace) -> dict[str, Any]:
     from concordant.models.preference_model import PreferenceModel
     from concordant.runs import Run
 
+    device = device_of(args)
     preferences, dropped = _comparisons(args)
     samples = []
     if args.policy is not None:
@@ -44,7 +47,7 @@ def measure_tension_(args: argparse.Namespace) -> dict[str, Any]:
         samples = run.samples("trial")
         if run.head.get("kind") != "policy" or not samples:
             raise UserError(f"{args.policy} is no policy run that kept trial replies; give another, or leave it out")
-    model = PreferenceModel.load(args.pm)
+    model = PreferenceModel.load(args.pm, device)
     with progress("scoring") as watch:
         return measure_tension(model, preferences, samples, watch, dropped)
 

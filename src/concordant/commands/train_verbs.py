@@ -5,6 +5,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,13 @@ from concordant.commands.data_selection import Selection, add_data, add_test, da
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.distill_verbs import add_train as add_distill
 from concordant.commands.outcome import SILENCE, Outcome, Verbs, add_json, add_overrides
-from concordant.commands.prompt_sources import digest, named_files, named_model, prompts_in
+from concordant.commands.prompt_sources import digest, in_words, named_files, prompts_in
 from concordant.errors import UserError
 
 if TYPE_CHECKING:
     from concordant.comparison import Objective
     from concordant.conversation import Conversation
-    from concordant.train_config import PreferenceModelConfig
+    from concordant.train_config import PolicyConfig, PreferenceModelConfig
 
 
 def add(verbs: Verbs) -> None:
@@ -70,9 +71,13 @@ def add(verbs: Verbs) -> None:
         "comparisons; several: the mean of their scores",
     )
     policy.add_argument(
-        "--model", default="smollm2-135m", metavar="M", help="first policy: short name, hub id, or folder"
+        "--model",
+        default="smollm2-135m",
+        metavar="M",
+        help="first policy: short name, hub id, folder, or what a run made",
     )
     _add_run(policy, "updates=40")
+    add_device(policy)
     policy.set_defaults(run=policy_)
 
 
@@ -141,6 +146,7 @@ def _trained(args: argparse.Namespace, kind: str, config: "PreferenceModelConfig
     from concordant.commands.evaluate_text import pm_text
     from concordant.commands.progress import progress
     from concordant.models.base_models import cache_folder, fetch
+    from concordant.models.made_model import model_id
     from concordant.models.parallel import Team
     from concordant.pm_run import measure_run, train_run
     from concordant.runs import Run
@@ -149,7 +155,7 @@ def _trained(args: argparse.Namespace, kind: str, config: "PreferenceModelConfig
     team = Team.joined()
     folder = fetch(config.model, cache_folder(), say=_say)
     if team.leads:
-        Run.begin(out, kind, config.model_dump(mode="json"), {**data.record, "base": config.model})
+        Run.begin(out, kind, config.model_dump(mode="json"), {**data.record, "base": model_id(config.model)})
     team.wait()
     run = Run.open(out)
     with progress("training") if team.leads else nullcontext(lambda *_: None) as watch:
@@ -158,6 +164,10 @@ def _trained(args: argparse.Namespace, kind: str, config: "PreferenceModelConfig
         return SILENCE
     result: dict[str, Any] = {"run": str(run.path), **trained, "unread": data.dropped}
     lines = [f"{trained['comparisons']} comparisons in {trained['seconds']:.0f} s"]
+    if left_out := Counter(trained["dropped"]) + Counter(data.dropped):
+        lines.append(f"left out: {in_words(left_out)}")
+    if trained.get("cut"):
+        lines.append(f"the first turns of the prompt did not fit in {trained['cut']:,} of them and were cut off")
     if config.keep_at:
         marks = ", ".join(f"{mark:,}" for mark in trained["kept"]) or "none of these numbers: too many were dropped"
         lines.append(f"kept in {run.kept} after {marks}")
@@ -171,28 +181,32 @@ def _trained(args: argparse.Namespace, kind: str, config: "PreferenceModelConfig
 def policy_(args: argparse.Namespace) -> Outcome:
     from concordant.commands.progress import progress
     from concordant.config import load_config
-    from concordant.models.base_models import cache_folder, fetch
     from concordant.models.ensemble import load_scorer
     from concordant.models.language_model import LanguageModel
+    from concordant.models.named_model import NamedModel
     from concordant.runs import Run
     from concordant.train.judging import Judges
     from concordant.train.policy import train_policy
     from concordant.train_config import PolicyConfig
 
-    config = load_config(PolicyConfig, args.config, args.overrides)
+    config, device = load_config(PolicyConfig, args.config, args.overrides), device_of(args)
     data = select(args, config.seed) if args.data else Selection([], [], {}, {})
-    prompts, record = _prompts(args, data)
-    test = args.test_pm and load_scorer(_apart(args), "mean", data.lessons)
-    judges = Judges(load_scorer(args.pm, args.combine, data.lessons), test)
-    folder = fetch(args.model, cache_folder(), say=_say)
-    parents = {**record, "base": args.model, "pm": _pm_names(args.pm, args.combine)}
+    prompts, record, left_out = _prompts(args, data, config)
+    test = args.test_pm and load_scorer(_apart(args), "mean", data.lessons, device)
+    judges = Judges(load_scorer(args.pm, args.combine, data.lessons, device), test)
+    base = NamedModel.find(args.model, say=_say)
+    parents = {**record, "base": base.id, "pm": _pm_names(args.pm, args.combine)}
     if args.test_pm:
         parents["test_pm"] = _pm_names(args.test_pm, "mean")
     run = Run.begin(args.out, "policy", config.model_dump(mode="json"), parents)
     if not run.finished:
+        first = LanguageModel.load(base.whole(_say), device=device)
         with progress("training") as watch:
-            train_policy(run, LanguageModel.load(folder), judges, prompts, config, watch)
-    return Outcome("\n".join([*_policy_lines(run.result), str(run.path)]), {"run": str(run.path), **run.result})
+            train_policy(run, first, judges, prompts, config, watch)
+    lines = _policy_lines(run.result)
+    lines += [f"prompts left out: {in_words(left_out)}"] if left_out else []
+    result = {"run": str(run.path), **run.result, "prompts_left_out": dict(left_out)}
+    return Outcome("\n".join([*lines, str(run.path)]), result)
 
 
 def _policy_lines(result: dict[str, Any]) -> list[str]:
@@ -224,21 +238,36 @@ def _apart(args: argparse.Namespace) -> list[Path]:
     return list(args.test_pm)
 
 
-def _prompts(args: argparse.Namespace, data: Selection) -> "tuple[dict[Conversation, Objective], dict[str, str]]":
-    """(what is answered, each with its objective; what goes into the run's parents): --prompts, else --data."""
-    if not args.prompts:
-        if not args.data:
-            raise UserError("a policy needs prompts to answer; give --prompts FILE, or comparisons with --data FILE")
-        return {preference.prompt: preference.objective for preference in data.lessons}, data.record
+def _prompts(
+    args: argparse.Namespace, data: Selection, config: "PolicyConfig"
+) -> "tuple[dict[Conversation, Objective], dict[str, str], Counter[str]]":
+    """(what is answered, each with its objective; what goes into the run's parents; what was left out by reason).
 
-    found, _ = prompts_in(args.prompts)
-    record = {**data.record, "prompts": named_files(args.prompts)}
-    return {prompt.conversation: prompt.objective for prompt in found}, record
+    Prompts come from --prompts, else from --data, in the shares of the config.
+    """
+    from concordant.prompts import Shares, asked, mixed_in_words
+    from concordant.store.prompt_files import prompts_of
+
+    record = data.record
+    if args.prompts:
+        found, dropped = prompts_in(args.prompts)
+        record = {**record, "prompts": named_files(args.prompts)}
+    elif args.data:
+        found, dropped = prompts_of(data.lessons), Counter()
+    else:
+        raise UserError("a policy needs prompts to answer; give --prompts FILE, or comparisons with --data FILE")
+    shares = Shares(config.model_share, config.harmless_share)
+    drawn, repeated = asked(found, shares, config.seed)
+    if shares.any:
+        record = {**record, "mixed_prompts": mixed_in_words(drawn)}
+    return {prompt.conversation: prompt.objective for prompt in drawn}, record, dropped + repeated
 
 
 def _pm_names(paths: list[Path], combine: str) -> str:
     """Names and contents of the preference models: another one of the same name is another parent."""
-    names = ", ".join(map(named_model, paths))
+    from concordant.models.made_model import model_id
+
+    names = ", ".join(map(model_id, paths))
     return names if len(paths) == 1 else f"{combine} of {names}"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from concordant.evaluate.figures import BLUE, GREEN, ORANGE, Figure, Missing, Question, draw, key, number
-from concordant.evaluate.intervals import Z95
+from concordant.quantiles import Z95
 from concordant.runs import Json
 
 BEST_OF = Question(
@@ -20,6 +20,7 @@ BEST_OF = Question(
     "What does the best of k replies gain, and at what divergence?",
     "Score was about linear in √KL for policies; the best of 64 replies lies at √log 64 = 2.04. Online policies were "
     "preferred about as often as the best of 64.",
+    "concordant evaluate best-of PROMPTS --pm RUN --out DIR",
 )
 
 

@@ -41,10 +41,12 @@ class BestOfPlan:
     Attributes:
         n: replies to each prompt, 2 to ``MOST_REPLIES``.
         seed: of every draw.
+        left_out: how many prompts were too long; goes into the result.
     """
 
     n: int
     seed: int = 0
+    left_out: int = 0
 
 
 def sample_and_score(
@@ -91,7 +93,7 @@ def sample_and_score(
                     }
                 )
             watch(start + len(group), len(prompts), "")
-        result = summary_of_best(run.metrics())
+        result = {**summary_of_best(run.metrics()), "left_out": plan.left_out}
         run.finish(result)
         return result
 

@@ -32,6 +32,7 @@ BOARD = Question(
     "Do people prefer the new model?",
     "RLHF raised helpfulness by 164 to 203 Elo over the context-distilled model of the same size (read off the figure, "
     "±4), online training by more.",
+    "concordant evaluate elo FILE.csv",
 )
 
 RED_TEAM_BOARD = Question(
@@ -40,16 +41,23 @@ RED_TEAM_BOARD = Question(
     "Is the new model harder to lead into harm?",
     "In red-team work the online model beat the context-distilled one about 81\u202f% of the time; a model trained for "
     "helpfulness alone only about 27\u202f% (read off the figure).",
+    "concordant evaluate elo FILE.csv",
 )
 
 MOST_SHOWN = 12
 
 
-def board_figure(board: Json | None, no_board: str = "") -> Figure | Missing:
-    """Ratings as points with 95 % intervals; the win rate against the anchor on the upper axis."""
+def board_figure(board: Json | None, no_board: str = "", question: Question = BOARD) -> Figure | Missing:
+    """Ratings as points with 95 % intervals; the win rate against the anchor on the upper axis.
+
+    Args:
+        board: ``EloBoard.json()``; one whose ``objective`` is harmless answers ``RED_TEAM_BOARD``.
+        no_board: why there is none.
+        question: what stays open without one.
+    """
     if board is None:
         why = no_board or "no comparisons between two models were made; deploy a second model and collect some"
-        return Missing(BOARD, sentence(why))
+        return Missing(question, sentence(why))
     question = RED_TEAM_BOARD if board.get("objective") == "harmless" else BOARD
     ratings, anchor = board["ratings"][:MOST_SHOWN], board["anchor"]
     caption = (

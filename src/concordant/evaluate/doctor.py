@@ -347,4 +347,6 @@ def _in_bfloat16(network: Any) -> Iterator[None]:
 
 def _difference(some: Sequence[Tensor], others: Sequence[Tensor]) -> float:
     """The largest absolute difference; not a number where one of them is not."""
-    return float(torch.stack([(one - other).abs().max() for one, other in zip(some, others, strict=True)]).max())
+    return float(
+        torch.stack([(one.cpu() - other.cpu()).abs().max() for one, other in zip(some, others, strict=True)]).max()
+    )

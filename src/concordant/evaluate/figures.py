@@ -78,12 +78,14 @@ class Question:
         figure: the paper's number ("Fig. 9").
         asks: the question.
         paper: what the paper found.
+        command: what makes its numbers.
     """
 
     name: str
     figure: str
     asks: str
     paper: str
+    command: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,14 @@ BY_CATEGORY = Question(
     "Fig. 5",
     "Does it know what is helpful, honest and harmless?",
     "The 52B preference model was right on 86\u202f% of the items, people on 75\u202f%.",
+    "concordant evaluate hhh RUN FILE",
 )
 DIFFERENCES = Question(
     "hhh-differences",
     "Fig. 10",
     "How wrong is it where it is wrong?",
     "Nearly all differences were above zero; three far outliers below it were all failures of honesty.",
+    "concordant evaluate hhh RUN FILE",
 )
 
 _MISSING = "The HHH evaluation was not measured; run 'concordant evaluate hhh RUN FILE'."

@@ -5,15 +5,14 @@ and one worker makes many. So every share here is clustered, by opening (accurac
 Left out: intervals for anything but a mean.
 """
 
-import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Z95 = NormalDist().inv_cdf(0.975)
-"""97.5 % quantile of the normal distribution (1.959964)."""
+from concordant.quantiles import Z95 as Z95
+from concordant.quantiles import t95 as t95
+from concordant.quantiles import wilson as wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +30,6 @@ class Share:
     ci95: tuple[float, float]
     n: int
     clusters: int
-
-
-def wilson(value: float, n: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share ``value`` of ``n`` independent trials; n may be an effective number."""
-    square = Z95**2
-    middle = (value + square / (2 * n)) / (1 + square / n)
-    half = Z95 / (1 + square / n) * math.sqrt(value * (1 - value) / n + square / (4 * n * n))
-    return max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half))
 
 
 def share(credit: NDArray[np.float64], cluster: ArrayLike) -> Share:
@@ -83,20 +74,24 @@ def clustered_mean(value: NDArray[np.float64], cluster: ArrayLike) -> tuple[floa
     return mean, float(np.sqrt(clusters / (clusters - 1) * (sums**2).sum())) / len(value)
 
 
-def t95(freedom: int) -> float:
-    """97.5 % quantile of Student's t: exact for 1 to 3 degrees of freedom, above them an expansion good to 0.4 %.
+def clustered_difference(
+    value: NDArray[np.float64], first: NDArray[np.bool_], cluster: ArrayLike
+) -> tuple[float, float]:
+    """Mean where ``first`` minus mean elsewhere, and its standard error with whole clusters as units.
 
-    Raises:
-        ValueError: ``freedom`` is below 1.
+    A cluster may have values on both sides: what they share then cancels.
+
+    Args:
+        value: (n,) values.
+        first: (n,) which side each is on; both sides have some.
+        cluster: (n,) labels.
     """
-    if freedom < 1:
-        raise ValueError(f"Student's t needs at least 1 degree of freedom, not {freedom}")
-    if freedom <= 3:
-        return (12.706205, 4.302653, 3.182446)[freedom - 1]
-    z, v = Z95, float(freedom)
-    return (
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-    )
+    _, code = np.unique(np.asarray(cluster), return_inverse=True)
+    clusters = int(code.max()) + 1
+    means = np.array([value[~first].mean(), value[first].mean()])
+    difference = float(means[1] - means[0])
+    if clusters == 1:
+        return difference, float("inf")
+    share = np.where(first, 1 / first.sum(), -1 / (~first).sum())
+    sums = np.bincount(code, weights=share * (value - means[first.astype(int)]))
+    return difference, float(np.sqrt(clusters / (clusters - 1) * (sums**2).sum()))

@@ -15,12 +15,14 @@ BY_LAYER = Question(
     "In which layer do strange requests show?",
     "The relative score beat the plain distance at every layer and size; the best layers were in the middle, at about "
     "0.85 for 52B.",
+    "concordant evaluate ood MODEL --inside FILE --outside FILE --out DIR",
 )
 BY_OUTLIERS = Question(
     "ood-by-outliers",
     "Fig. 23",
     "How many strange requests must a filter have seen?",
     "With 10 outliers the AUROC was 0.94 ± 0.02 (52B) and 0.86 ± 0.01 (13M).",
+    "concordant evaluate ood MODEL --inside FILE --outside FILE --out DIR",
 )
 
 

@@ -27,7 +27,7 @@ from concordant.evaluate.figures import (
     percent_span,
     signed,
 )
-from concordant.evaluate.intervals import Z95
+from concordant.quantiles import Z95
 from concordant.runs import Json
 
 CALIBRATION = Question(
@@ -36,12 +36,14 @@ CALIBRATION = Question(
     "Does a score difference mean what it says?",
     "Helpful-only preference models were very well calibrated; those trained on helpful and harmless data together "
     "were slightly under-confident.",
+    "concordant evaluate pm RUN --data FILE",
 )
 BY_TURN = Question(
     "accuracy-by-turn",
     "Fig. 8",
     "Is a later turn harder to judge?",
     "Accuracy was a little higher on the first turn and nearly flat after it.",
+    "concordant evaluate pm RUN --data FILE",
 )
 BY_THRESHOLD = Question(
     "accuracy-by-threshold",
@@ -49,12 +51,14 @@ BY_THRESHOLD = Question(
     "Is it less sure where both replies are good?",
     "Accuracy fell at every size as both scores had to be higher: for the 52B model from about 72\u202f% to 63\u202f% "
     "(helpful) and 52\u202f% (harmless), from a threshold of \u22124 to one of 1.",
+    "concordant evaluate pm RUN --data FILE",
 )
 LEARNING = Question(
     "learning-curve",
     "Fig. 7",
     "Does it still learn from more comparisons?",
     "Accuracy rose about linearly with the logarithm of the number of comparisons, in one pass over the data.",
+    "concordant train pm --data FILE --out DIR",
 )
 
 FEWEST_OF_A_TURN = 10

@@ -28,8 +28,8 @@ from concordant.evaluate.figures import (
     span,
 )
 from concordant.evaluate.frontier import Frontier, fit_frontier
-from concordant.evaluate.intervals import Z95
 from concordant.parting import WINDOW, Parting, find_parting
+from concordant.quantiles import Z95
 from concordant.runs import Json
 
 FRONTIER = Question(
@@ -37,6 +37,7 @@ FRONTIER = Question(
     "Fig. 4 left, 13",
     "What does a step away from the first policy buy?",
     "Reward was about linear in √KL through most of training. The paper gives no slope.",
+    "concordant train policy --pm RUN --prompts FILE --out DIR",
 )
 PARTING = Question(
     "train-and-test-score",
@@ -44,12 +45,14 @@ PARTING = Question(
     "Does the score that the policy is trained on still mean what it says?",
     "Scores of the training and the test preference model agreed early and then parted, the test score below; with 52B "
     "models after about 150,000 samples.",
+    "concordant train policy --pm RUN --test-pm RUN --prompts FILE --out DIR",
 )
 CLIMB = Question(
     "score-and-kl",
     "Fig. 4 right",
     "How did score and divergence move in training?",
     "Scores rose steadily; those of the training and the test preference model agreed to about 150,000 samples.",
+    "concordant train policy --pm RUN --prompts FILE --out DIR",
 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from concordant.evaluate.figures import number, percent, percent_span, span
-from concordant.evaluate.intervals import Z95
+from concordant.quantiles import Z95
 from concordant.runs import Json
 
 _MACHINES = {"scripted": "scripted workers", "simulated": "simulated workers"}

@@ -1,4 +1,4 @@
-"""A report's material out of the folders of runs: what was logged, measured and made from what.
+"""A report's material out of runs, scans and measurements: what was logged, measured and made from what.
 
 A preference model's measurements stand beside its run as evaluation.json and hhh.json; ``concordant evaluate pm`` and
 ``evaluate hhh`` put them there.
@@ -8,9 +8,11 @@ Left out: the store. Whoever has one adds the board and who made the choices.
 import json
 from collections.abc import Sequence
 
-from concordant.errors import UserError
 from concordant.evaluate.report import Material
+from concordant.evaluate.report_sources import RUN_KINDS, Sources
+from concordant.evaluate.run_table import pm_rows, policy_row
 from concordant.models.card import CARD, write_card
+from concordant.models.made_model import same_model
 from concordant.runs import Json, Run, read_json, write_whole
 
 EVALUATION, HHH = "evaluation.json", "hhh.json"
@@ -18,7 +20,13 @@ EVALUATION, HHH = "evaluation.json", "hhh.json"
 _SETTINGS = ("objective", "limit", "test_fraction", "mixed", "split", "kept_at")
 """What a run's parents name beside ids: how much of its data was used."""
 
-_KINDS = {"pm": "preference model", "policy": "policy"}
+_MADE = {
+    "pmp": ("comparisons", "pairs of answers"),
+    "pm": ("comparisons", "comparisons, one epoch"),
+    "policy": ("updates", "updates"),
+    "distill": ("texts", "texts"),
+}
+"""Kind of run → what its result counts, in words."""
 
 
 def save_evaluation(run: Run, evaluation: Json, file: str = EVALUATION) -> None:
@@ -46,22 +54,12 @@ def load_hhh(run: Run) -> Json | None:
     return read_json(run.path / HHH) if (run.path / HHH).exists() else None
 
 
-def gather(title: str, runs: Sequence[Run]) -> Material:
-    """Material of at most one preference-model run and one policy run.
-
-    Raises:
-        UserError: two runs of a kind, or a folder of something else.
-    """
-    by_kind: dict[str, Run] = {}
-    for run in runs:
-        kind = str(run.head.get("kind"))
-        if kind not in _KINDS:
-            raise UserError(f"{run.path} is no run of a preference model or policy; give the folder of one")
-        if kind in by_kind:
-            raise UserError(f"{by_kind[kind].path} and {run.path} are both {_KINDS[kind]} runs; give one of a kind")
-        by_kind[kind] = run
-    pm, policy = by_kind.get("pm"), by_kind.get("policy")
-    ordered = [run for run in (pm, policy) if run is not None]
+def gather(title: str, sources: Sources) -> Material:
+    """What the sources tell; of each kind, the first run is the one that is shown at length."""
+    pms, policies = sources.of_kind("pm"), [run for run in sources.of_kind("policy") if run.metrics()]
+    pm, policy = next(iter(pms), None), next(iter(policies), None)
+    ordered = sorted(sources.runs, key=lambda run: list(RUN_KINDS).index(run.head["kind"]))
+    measured = [(run, evaluation) for run in pms if run.finished and (evaluation := load_evaluation(run)) is not None]
     return Material(
         title=title,
         pm=None if pm is None else load_evaluation(pm),
@@ -70,10 +68,43 @@ def gather(title: str, runs: Sequence[Run]) -> Material:
         policy=policy.result if policy is not None and policy.finished else None,
         policy_metrics=[] if policy is None else policy.metrics(),
         samples=[] if policy is None else before_and_after(policy.samples("trial")),
+        capabilities=next((run.result for run in sources.of_kind("capabilities") if run.finished), None),
         stages=[_stage(run) for run in ordered if run.finished and "seconds" in run.result],
         lineage=[_origin(run) for run in ordered],
         worker_kinds={} if pm is None or not pm.finished else dict(pm.result.get("worker_kinds", {})),
+        shown={kind: _setting(run) for kind, run in (("pm", pm), ("policy", policy)) if run is not None},
+        pms=pm_rows(measured),
+        policies=[policy_row(run) for run in policies],
+        updates={run.name: run.metrics() for run in policies},
+        scans=sources.scans,
+        best_of=_best_of(sources, policies),
+        ood=sources.measured.get("ood"),
+        tension=sources.measured.get("tension"),
+        shift=sources.measured.get("shift"),
+        snapshots=sources.measured.get("snapshots"),
+        writers=sources.measured.get("writers"),
     )
+
+
+def _best_of(sources: Sources, policies: Sequence[Run]) -> Json | None:
+    """The first finished best-of run, and the policies that were trained against its preference model."""
+    for run in sources.of_kind("best-of"):
+        if run.finished:
+            same = [policy for policy in policies if same_model(_pm_of(policy), _pm_of(run))]
+            return {"result": run.result, "policies": {policy.name: policy.metrics() for policy in same}}
+    return None
+
+
+def _pm_of(run: Run) -> str:
+    """The preference model behind a run, as it was recorded."""
+    return str(run.head["parents"].get("pm", ""))
+
+
+def _setting(run: Run) -> str:
+    """A run's name, and what a reader must know of its settings."""
+    config = run.head["config"]
+    weights = f"LoRA of rank {config['lora_rank']}" if config.get("lora_rank") else "all weights"
+    return f"{run.name}: {run.head['parents'].get('base', 'base not known')}, {weights}, seed {config.get('seed', 0)}"
 
 
 def before_and_after(rows: Sequence[Json]) -> list[Json]:
@@ -101,16 +132,16 @@ def before_and_after(rows: Sequence[Json]) -> list[Json]:
 def _stage(run: Run) -> Json:
     result = run.result
     kind = str(run.head["kind"])
-    made = {"pm": ("comparisons", "comparisons, one epoch"), "policy": ("updates", "updates")}[kind]
-    detail = f"{result[made[0]]:,} {made[1]}" if made[0] in result else ""
-    return {"name": _KINDS[kind], "seconds": float(result["seconds"]), "detail": detail}
+    made, words = _MADE.get(kind, ("", ""))
+    detail = f"{result[made]:,} {words}" if made in result else ""
+    return {"name": RUN_KINDS[kind], "seconds": float(result["seconds"]), "detail": detail}
 
 
 def _origin(run: Run) -> Json:
     head = run.head
     return {
         "id": run.name,
-        "kind": _KINDS[str(head["kind"])],
+        "kind": RUN_KINDS[str(head["kind"])],
         "parents": [str(parent) for role, parent in head["parents"].items() if role not in _SETTINGS],
         "what": ", ".join(f"{role}: {parent}" for role, parent in head["parents"].items()),
     }

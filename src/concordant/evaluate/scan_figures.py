@@ -7,7 +7,7 @@ best (the lower rows of Fig. 19 and 26), which the table allows.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,10 @@ from concordant.evaluate.figures import (
     percent,
     signed,
 )
+from concordant.evaluate.skill_figure import SKILL_QUESTION, skill_figure
 from concordant.runs import Json
 
-COMPARISONS, MIXTURE, LOSS_WEIGHT = "comparisons", "harmless_share", "harmless_weight"
+COMPARISONS, MIXTURE, LOSS_WEIGHT, SKILL = "comparisons", "harmless_share", "harmless_weight", "skill"
 
 QUESTIONS = {
     COMPARISONS: Question(
@@ -37,6 +38,7 @@ QUESTIONS = {
         "How much do more comparisons help?",
         "Accuracy rose about linearly with the logarithms of comparisons and of size. On helpful data: "
         "0.72 + 0.007 ln(P/1e11) + 0.015 ln(D/8e4).",
+        "concordant scan comparisons --data FILE --sizes N N --out DIR",
     ),
     MIXTURE: Question(
         "scan-mixture",
@@ -44,13 +46,16 @@ QUESTIONS = {
         "What does mixing helpful and harmless comparisons cost?",
         "Trained on one objective alone, models were far below chance on the other (about 35 to 38 %, read off the "
         "figure); between the ends the mean accuracy was flat, the more so the larger the model.",
+        "concordant scan mixture --data helpful=FILE harmless=FILE --out DIR",
     ),
+    SKILL: SKILL_QUESTION,
     LOSS_WEIGHT: Question(
         "scan-loss-weight",
         "Fig. 27",
         "How much should harmless comparisons weigh?",
         "A weight of 2 or 3 gave the best mean accuracy; from 1 to 10 helpful accuracy fell by 7.4 points at 13M "
         "and by 1.5 at 52B.",
+        "concordant scan loss-weight --data FILE --out DIR",
     ),
 }
 
@@ -118,17 +123,32 @@ def scan_points(tests: Sequence[str], rows: Sequence[Json]) -> list[Point]:
     return sorted(points, key=lambda point: (point.curve, point.model, point.x))
 
 
-def scan_figure(scanned: str, tests: Mapping[str, Any], rows: Sequence[Json]) -> tuple[Figure | Missing, list[Json]]:
+def scan_figure(
+    scanned: str, tests: Mapping[str, Any], rows: Sequence[Json], suffix: str = ""
+) -> tuple[Figure | Missing, list[Json]]:
     """(the figure, its points as JSON) of a scan's table.
 
     Args:
         scanned: what the x axis is: "comparisons", "harmless_share", or a key of the config.
         tests: objectives that were tested.
         rows: of the table; each with x, model, seed, parameters and ``{objective}_accuracy`` with its interval.
+        suffix: of the figure's name, where a page shows several scans of one key.
     """
-    question = QUESTIONS.get(scanned, Question(f"scan-{scanned}", "—", f"What does {scanned} do?", "Not in the paper."))
+    question = QUESTIONS.get(
+        scanned,
+        Question(
+            f"scan-{scanned}",
+            "—",
+            f"What does {scanned} do?",
+            "Not in the paper.",
+            "concordant scan setting --data FILE --key KEY --values N --out DIR",
+        ),
+    )
+    question = replace(question, name=question.name + suffix)
     points = scan_points(list(tests), rows)
     json = [point.json() for point in points]
+    if scanned == SKILL:
+        return skill_figure(list(tests), rows, question), json
     if len({row["x"] for row in rows}) < 2:
         return Missing(question, f"A curve needs two values of {scanned}; {len(rows)} models are finished."), json
     fit = _fit_lines(scanned, rows)

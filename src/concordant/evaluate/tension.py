@@ -8,34 +8,17 @@ Left out: the asymptotes of the paper's figure, which it does not explain.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from concordant.comparison import Preference
 from concordant.conversation import Conversation, Speaker, Turn
 from concordant.errors import UserError
 from concordant.evaluate.intervals import clustered_mean
-from concordant.evaluate.ood_scores import Vector, auroc
+from concordant.evaluate.ood_scores import auroc
+from concordant.evaluate.score_spread import Scores, spread
 from concordant.evaluate.scoring import RowScorer, score_items, score_preferences
 from concordant.runs import Json, Watch
-
-QUANTILES = tuple(step / 40 for step in range(1, 40))
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Scores of replies, and the openings that they belong to.
-
-    Attributes:
-        values: (n,) scores.
-        openings: (n,) ``split_key`` of each.
-    """
-
-    values: Vector
-    openings: NDArray[Any]
 
 
 def measure_tension(
@@ -69,7 +52,7 @@ def measure_tension(
         openings = np.array([scored.preferences[row].prompt.split_key for row in rows], dtype=np.str_)
         both = np.concatenate([scored.chosen[rows], scored.rejected[rows]]) - zero
         data[objective] = Scores(both, np.concatenate([openings, openings]))
-        result[objective] = _spread(data[objective]) | {
+        result[objective] = spread(data[objective]) | {
             "comparisons": len(rows),
             "chosen_mean": float(scored.chosen[rows].mean()) - zero,
             "rejected_mean": float(scored.rejected[rows].mean()) - zero,
@@ -81,18 +64,6 @@ def measure_tension(
         "mean": zero,
         "dropped": dict(left_out),
         "objectives": {name: part | {"policy": places.get(name)} for name, part in result.items()},
-    }
-
-
-def _spread(scores: Scores) -> Json:
-    mean, error = clustered_mean(scores.values, scores.openings)
-    return {
-        "replies": len(scores.values),
-        "openings": len(set(scores.openings.tolist())),
-        "mean": mean,
-        "se": error,
-        "sd": float(scores.values.std()),
-        "quantiles": [[share, float(np.quantile(scores.values, share))] for share in QUANTILES],
     }
 
 

@@ -1,5 +1,6 @@
 """The figure of the tension between objectives (Fig. 14): scores of the data, and a policy's place among them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ TENSION = Question(
     "Fig. 14",
     "Was the policy driven as far on one objective as on the other?",
     "Its harmless scores lay at the upper tail of the harmless comparisons, its helpful ones amid the helpful ones.",
+    "concordant evaluate tension RUN --data helpful=FILE harmless=FILE --policy RUN --out DIR",
 )
 _COLOURS = {"helpful": BLUE, "harmless": ORANGE}
 _DASHES: dict[str, Any] = {"helpful": "-", "harmless": (0, (4, 2))}
@@ -72,7 +74,12 @@ def _caption(parts: Json, policies: Json) -> str:
         after, before = policy["after"], policy["before"]
         caption += (
             f" {name.capitalize()}: the policy's replies to {after['prompts']:,} prompts lie above "
-            f"{percent(before['above_data'])} of the data before and {percent(after['above_data'])} "
-            f"(standard error {100 * after['above_data_se']:.1f}) after {policy['last_step']:,} updates."
+            f"{percent(before['above_data'])} of the data before and {percent(after['above_data'])}"
+            f"{_error(after['above_data_se'])} after {policy['last_step']:,} updates."
         )
     return caption
+
+
+def _error(share: float | None) -> str:
+    """A standard error in brackets; "" where one prompt leaves it unknown."""
+    return "" if share is None or not math.isfinite(share) else f" (standard error {100 * share:.1f})"

@@ -24,7 +24,8 @@ from typing import Any
 
 from concordant.errors import UserError
 from concordant.models.ladder import LAYERS, TOKENIZER_OF, Rung
-from concordant.runs import Run, read_json, recover_folder, replace_folder, write_whole
+from concordant.models.made_model import MadeModel, adapter_base, is_preference_model, is_run, model_id
+from concordant.runs import recover_folder, replace_folder, write_whole
 
 Say = Callable[[str], None]
 
@@ -64,8 +65,9 @@ def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
     """The folder of a base model, fetched first if need be.
 
     Args:
-        name: a short name (``KNOWN``, or ``ladder-13m`` and its kin), a hub id such as ``org/model``, a folder, or the
-            folder of a run that made a causal LM.
+        name: a short name (``KNOWN``, or ``ladder-13m`` and its kin), a hub id such as ``org/model``, a folder, or what
+            a run made (``MadeModel``). A policy's adapter is merged into its base, once, and the whole model is kept
+            with those that were fetched; of a preference model's run the folder is returned as it is.
         models: where fetched models are kept, one folder each.
         say: told what is going on, a line at a time.
 
@@ -73,11 +75,7 @@ def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
         UserError: no such model, or no source of it can be reached, or what came is not what was expected.
     """
     if Path(name).is_dir():
-        if (made := _made_by_run(Path(name))) is not None:
-            return made
-        if not (Path(name) / "config.json").exists():
-            raise UserError(f"{name} is a folder without config.json; give a folder that holds a causal LM")
-        return Path(name)
+        return _of_folder(Path(name), models, say)
     rung = Rung.named(name)
     folder = models / (rung.label if rung else name.replace("/", "--"))
     with _one_at_a_time(folder):
@@ -91,19 +89,42 @@ def fetch(name: str, models: Path, say: Say = lambda line: None) -> Path:
     return folder
 
 
-def _made_by_run(folder: Path) -> Path | None:
-    """The causal LM of a run's folder; None for another folder.
+def _of_folder(folder: Path, models: Path, say: Say) -> Path:
+    """The whole model that a folder stands for.
 
     Raises:
-        UserError: the run would make one, and has not ended.
+        UserError: it is a run's that has not ended, or holds no model.
     """
-    head = folder / "config.json"
-    if not head.exists() or read_json(head).get("kind") != "distill":
-        return None
-    run = Run.open(folder)
-    if not run.finished:
-        raise UserError(f"{folder} has not ended yet and holds no model; let 'concordant train distill' end first")
-    return run.model
+    made = MadeModel.at(folder)
+    if made is None and is_run(folder):
+        raise UserError(f"{folder} holds no model yet; let the run end first")
+    if made is None or is_preference_model(folder):
+        if not (folder / "config.json").exists():
+            raise UserError(f"{folder} is a folder without config.json; give a folder that holds a causal LM")
+        return folder
+    return made.folder if made.adapter is None else _merged(made.adapter, models, say)
+
+
+def _merged(adapter: Path, models: Path, say: Say) -> Path:
+    """A whole model of an adapter and its base: what is trained on it keeps the path of a whole model."""
+    called = model_id(adapter)
+    folder = models / called.replace("/", "--")
+    with _one_at_a_time(folder):
+        recover_folder(folder)
+        if (folder / SEAL).exists():
+            _check_seal(folder)
+        else:
+            say(f"{called}: its adapter is merged into its base model, once; the whole model is kept in {folder}")
+            _save(lambda: _with_base(adapter), folder, source=f"merged:{called}")
+    return folder
+
+
+def _with_base(adapter: Path) -> tuple[Any, Any]:
+    """(model, tokenizer)"""
+    from concordant.models.language_model import LanguageModel
+
+    model = LanguageModel.load(adapter_base(adapter), adapter)
+    return model.network, model.tokenizer
 
 
 def _make(rung: Rung, folder: Path, say: Say) -> None:

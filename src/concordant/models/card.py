@@ -159,6 +159,8 @@ def _data(parents: Json, result: Json) -> str:
     kinds: Json = result.get("worker_kinds") or {}
     chose = [f"- {kinds[kind]:,} {WHO_CHOSE.get(kind, f'by workers of kind {kind}')}" for kind in sorted(kinds)]
     lines += ["Who chose:\n\n" + "\n".join(chose)] if chose else []
+    if result.get("cut"):
+        lines.append(f"Of {result['cut']:,} of them, the first turns of the prompt did not fit and were cut off.")
     dropped: Json = result.get("dropped") or {}
     if dropped:
         rows = [(reason, f"{count:,}") for reason, count in sorted(dropped.items())]

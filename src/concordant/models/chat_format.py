@@ -85,12 +85,17 @@ class ChatFormat:
 
     def fit(self, conversation: Conversation, max_tokens: int) -> list[int] | None:
         """``prompt``, cut to ``max_tokens`` by leaving out whole turns from the left; None if the last does not fit."""
+        found = self.cut(conversation, max_tokens)
+        return None if found is None else found[0]
+
+    def cut(self, conversation: Conversation, max_tokens: int) -> tuple[list[int], int] | None:
+        """``fit``, and how many turns were left out."""
         turns = conversation.turns
         for start in range(len(turns)):
             if turns[start].speaker is Speaker.HUMAN:
                 tokens = self.prompt(Conversation(turns[start:]))
                 if len(tokens) <= max_tokens:
-                    return tokens
+                    return tokens, start
         return None
 
     @cached_property

@@ -1,81 +1,54 @@
 """A trained model as others load it: a plain transformers folder, or a peft adapter, with tokenizer and card.
 
 A policy's adapter is merged into its base's weights, so that nothing of Concordant or peft is needed to use it; a
-preference model's folder is plain already and is copied. No file names a folder of this machine. Left out: pushing
-anything to a hub.
+distilled model is plain but for its card, and a preference model's folder is copied with the card that it has. No file
+names a folder of this machine. Left out: pushing anything to a hub.
 """
 
 import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from concordant.errors import UserError
 from concordant.models.base_models import SEAL
 from concordant.models.card import CARD, name_on_hub, without_folders
-from concordant.models.language_model import LanguageModel, adapter_base, is_whole_policy
+from concordant.models.distill_card import distill_card
+from concordant.models.language_model import LanguageModel
+from concordant.models.made_model import ADAPTER, MadeModel, adapter_base, is_preference_model, is_run
 from concordant.models.policy_card import PolicyFacts, policy_card
-from concordant.models.preference_model import is_preference_model
-from concordant.runs import Run, is_occupied, read_json, replace_folder, write_whole
+from concordant.runs import is_occupied, read_json, replace_folder, write_whole
 
-_ADAPTER = "adapter_config.json"
-_KEPT = "kept.json"
-"""In a kept snapshot's folder: what its samples showed."""
 _FOLDER_KEYS = ("_name_or_path", "name_or_path")
 
 
-EXPORTED = ("pm", "pmp", "policy")
-"""Kinds of runs whose models have a card."""
+KINDS = {"pm": "preference model", "pmp": "preference model", "policy": "policy", "distill": "distilled model"}
+"""Kinds of runs whose models have a card, and what these models are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is exported.
+def exportable(path: Path) -> MadeModel:
+    """The model of a run's folder, of its model's folder, or of a snapshot it kept (``RUN/kept/STEP``).
 
-    Attributes:
-        folder: holds the weights.
-        run: the run that made it, None where it stands alone.
-        update: of a snapshot kept on the way, else "".
+    Raises:
+        UserError: no model stands there, or one that has no card.
     """
-
-    folder: Path
-    run: Run | None
-    update: str
-
-    @classmethod
-    def at(cls, path: Path) -> "Source":
-        """A run's folder, its model's folder, or that of a snapshot it kept (``RUN/kept/UPDATE``).
-
-        Raises:
-            UserError: no model stands there.
-        """
-        run = next((Run(part) for part in (path, *path.absolute().parents[:2]) if _is_run(part)), None)
-        folder = path / "model" if _is_run(path) else path
-        if not (folder / _ADAPTER).exists() and not (folder / "config.json").exists():
-            raise UserError(f"{path} holds no finished model; give a run that has ended, or a folder of a model")
-        trained = (folder / _ADAPTER).exists() or is_whole_policy(folder) or is_preference_model(folder)
-        if not trained if run is None else run.head.get("kind") not in EXPORTED:
-            raise UserError(
-                f"{path} holds nothing that 'concordant train pm', 'pmp' or 'policy' made, so it has no card "
-                "to write; it is a plain folder already"
-            )
-        kept = run is not None and folder.resolve() != run.model.resolve()
-        return cls(folder, run, folder.name if kept else "")
-
-    @property
-    def kind(self) -> str:
-        """ "preference model" or "policy"."""
-        return "preference model" if is_preference_model(self.folder) else "policy"
+    made = MadeModel.at(path)
+    if made is not None and made.kind in KINDS:
+        return made
+    if (made is None and not (path / "config.json").exists()) or is_run(path):
+        raise UserError(f"{path} holds no finished model; give a run that has ended, or a folder of a model")
+    raise UserError(
+        f"{path} holds nothing that 'concordant train' made, so it has no card to write; it is a plain folder already"
+    )
 
 
-def export(source: Source, out: Path, adapter: bool = False, parents: Sequence[Path] = ()) -> None:
+def export(made: MadeModel, out: Path, adapter: bool = False, parents: Sequence[Path] = ()) -> None:
     """Write the folder, whole or not at all.
 
     Args:
-        source: what.
+        made: what.
         out: a folder that does not exist yet, or is empty.
         adapter: of a policy, the LoRA adapter alone, for peft; else the whole model.
         parents: folders of runs that the card's lineage may need and that do not stand beside the run.
@@ -85,16 +58,15 @@ def export(source: Source, out: Path, adapter: bool = False, parents: Sequence[P
     """
     if is_occupied(out):
         raise UserError(f"{out} is not empty; choose another folder")
-    has_adapter = (source.folder / _ADAPTER).exists()
-    if adapter and not has_adapter:
-        raise UserError(f"{source.folder} holds a whole model and no adapter; leave --adapter out")
+    if adapter and made.adapter is None:
+        raise UserError(f"{made.folder} holds a whole model and no adapter; leave --adapter out")
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.new."))
     try:
-        if source.kind == "preference model":
-            shutil.copytree(source.folder, temporary, dirs_exist_ok=True)
+        if is_preference_model(made.folder):
+            shutil.copytree(made.folder, temporary, dirs_exist_ok=True)
         else:
-            _write_policy(source, temporary, adapter, tuple(parents))
+            _write_causal(made, temporary, adapter, tuple(parents))
         _forget_folders(temporary)
         temporary.chmod(0o755)
         for file in temporary.rglob("*"):
@@ -106,26 +78,30 @@ def export(source: Source, out: Path, adapter: bool = False, parents: Sequence[P
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_policy(source: Source, folder: Path, adapter: bool, parents: tuple[Path, ...]) -> None:
-    has_adapter = (source.folder / _ADAPTER).exists()
-    base = adapter_base(source.folder) if has_adapter else source.folder
-    model = LanguageModel.load(base, source.folder if has_adapter and not adapter else None)
-    name = _base_of(source, base)
+def _write_causal(made: MadeModel, folder: Path, adapter: bool, parents: tuple[Path, ...]) -> None:
+    """The whole model, or the adapter alone, with tokenizer and card."""
+    base = made.folder if made.adapter is None else adapter_base(made.adapter)
+    model = LanguageModel.load(base, None if adapter else made.adapter)
+    name = _base_of(made, base)
     if adapter:
-        shutil.copy(source.folder / "adapter_model.safetensors", folder)
-        config = read_json(source.folder / _ADAPTER)
-        config["base_model_name_or_path"] = name_on_hub(name) or without_folders(name)
-        write_whole(folder / _ADAPTER, json.dumps(config, indent=2) + "\n")
+        shutil.copy(made.folder / "adapter_model.safetensors", folder)
+        config = read_json(made.folder / ADAPTER)
+        config["base_model_name_or_path"] = name_on_hub(name) or without_folders(name).partition("@")[0]
+        write_whole(folder / ADAPTER, json.dumps(config, indent=2) + "\n")
     else:
         _stop_at_end_of_turn(model)
         model.network.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
+    if made.kind == "distill":
+        assert made.run is not None
+        write_whole(folder / CARD, distill_card(made.run, model.format.has_template, parents))
+        return
     facts = PolicyFacts(
-        name=source.run.name if source.run else source.folder.resolve().name,
+        name=made.name,
         base=name,
-        run=source.run,
-        update=source.update,
-        kept=read_json(source.folder / _KEPT) if (source.folder / _KEPT).exists() else {},
+        run=made.run,
+        update=made.step,
+        kept=made.note,
         adapter=adapter,
         template=model.format.has_template,
         source=str(read_json(base / SEAL).get("source", "")) if (base / SEAL).exists() else "",
@@ -134,9 +110,9 @@ def _write_policy(source: Source, folder: Path, adapter: bool, parents: tuple[Pa
     write_whole(folder / CARD, policy_card(facts))
 
 
-def _base_of(source: Source, base: Path) -> str:
+def _base_of(made: MadeModel, base: Path) -> str:
     """The base model's name: as the run recorded it, else its folder's."""
-    recorded = source.run.head["parents"].get("base") if source.run else None
+    recorded = made.run.head["parents"].get("base") if made.run else None
     return str(recorded or base.name.replace("--", "/"))
 
 
@@ -158,7 +134,3 @@ def _forget_folders(folder: Path) -> None:
         if isinstance(settings, dict) and any(key in settings for key in _FOLDER_KEYS):
             kept = {key: value for key, value in settings.items() if key not in _FOLDER_KEYS}
             write_whole(file, json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
-
-
-def _is_run(path: Path) -> bool:
-    return (path / "config.json").exists() and "kind" in read_json(path / "config.json")

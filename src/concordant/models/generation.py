@@ -9,7 +9,7 @@ Logits are made for the place to be drawn alone; the log-probability of the draw
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.language_model import LanguageModel, as_attention_mask
 from concordant.models.shared_rows import RowBatch, SharedRow
-from concordant.sampler import OnText, Reply
+from concordant.sampler import OnText, Reply, ReplyLimits
 
 OnToken = Callable[[int, int, list[int]], None]
 """Called as ``on_token(prompt index, reply index, tokens so far)``."""
@@ -49,13 +49,15 @@ class SamplingLimits:
 
     Attributes:
         max_new_tokens: the reply limit.
-        temperature: divides the logits.
+        temperature: divides the logits; 0 takes the likeliest token always.
         rows: most replies in one batch.
+        stops: texts each of which ends a reply where it comes up; it stands in the reply's tokens.
     """
 
     max_new_tokens: int
     temperature: float = 1.0
     rows: int = 64
+    stops: tuple[str, ...] = ()
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
@@ -220,7 +222,7 @@ def _write(
         reply = replies[index][place]
         reply.tokens.append(token)
         reply.logprobs.append(logprob)
-        reply.finished = token == model.format.end_of_turn or _says_stop(model, reply.tokens)
+        reply.finished = token == model.format.end_of_turn or _says_stop(model, reply.tokens, limits.stops)
         if not reply.finished:
             keep.append(row)
         if on_token is not None:
@@ -265,6 +267,9 @@ def _draw(
     model: LanguageModel, hidden: Float[Tensor, "R D"], noise: Float[Tensor, " R"], temperature: float
 ) -> tuple[Int64[Tensor, " R"], Float[Tensor, " R"]]:
     """(token, log-probability) a row: the first token whose cumulative probability exceeds the row's noise."""
+    if temperature == 0:
+        likeliest = torch.log_softmax(model.causal.get_output_embeddings()(hidden).float(), dim=-1).max(dim=-1)
+        return likeliest.indices, likeliest.values
     logprobs = torch.log_softmax(model.causal.get_output_embeddings()(hidden).float() / temperature, dim=-1)
     cumulative = logprobs.exp().cumsum(dim=-1)
     target = noise.to(cumulative.dtype)[:, None] * cumulative[:, -1:]
@@ -282,10 +287,14 @@ def _uniform_noise(places: Sequence[tuple[int, int]], steps: int, seed: int) -> 
     return torch.stack(streams)
 
 
-def _says_stop(model: LanguageModel, tokens: list[int]) -> bool:
-    """Whether a model without a template has begun to write the human's next turn."""
-    stop = model.format.stop_text
-    return stop is not None and stop in model.tokenizer.decode(tokens[-12:])
+def _says_stop(model: LanguageModel, tokens: list[int], stops: tuple[str, ...]) -> bool:
+    """Whether a text that ends the reply has come up, or a model without a template has begun to write the human's
+    next turn."""
+    said = [*stops, *filter(None, [model.format.stop_text])]
+    if not said:
+        return False
+    end = model.tokenizer.decode(tokens[-12:])
+    return any(stop in end for stop in said)
 
 
 @dataclass(frozen=True)
@@ -301,6 +310,10 @@ class ModelSampler:
     model: LanguageModel
     limits: SamplingLimits
     max_prompt_tokens: int = 2048
+
+    def with_limits(self, limits: ReplyLimits) -> "ModelSampler":
+        own = replace(self.limits, max_new_tokens=limits.max_tokens, temperature=limits.temperature)
+        return replace(self, limits=own)
 
     def sample(
         self, conversations: Sequence[Conversation], n: int, seed: int, on_text: OnText | None = None
@@ -320,8 +333,11 @@ class ModelSampler:
 
         drawn = generate(self.model, prompts, n, self.limits, seed, on_token if on_text else None)
         return [
-            [Reply(chat.text(reply.tokens), reply.finished, len(reply.tokens)) for reply in replies]
-            for replies in drawn
+            [
+                Reply(chat.text(reply.tokens), reply.finished, len(reply.tokens), prompt_tokens=len(prompt))
+                for reply in replies
+            ]
+            for prompt, replies in zip(prompts, drawn, strict=True)
         ]
 
     def _prompt(self, conversation: Conversation) -> list[int]:

@@ -20,12 +20,11 @@ from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.models.chat_format import ChatFormat
 from concordant.models.machine import keep_memory
+from concordant.models.made_model import WHOLE_POLICY_KEY, is_whole_policy
 from concordant.models.shared_rows import RowBatch, SharedRow
 from concordant.runs import read_json
 
 _LOGIT_ROWS = 1024
-_POLICY_KEY = "concordant_policy"
-"""Stands in the config.json of every whole policy that was trained here, and of nothing else."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class LanguageModel:
         if self.frozen is None:
             self.save_adapter(folder)
             return
-        setattr(self.network.config, _POLICY_KEY, True)
+        setattr(self.network.config, WHOLE_POLICY_KEY, self.network.name_or_path)
         self.network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
@@ -175,14 +174,10 @@ def read_folder(folder: Path, kind: Any, what: str, **settings: Any) -> tuple[An
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder} cannot be loaded as {what} ({reason}); fetch or make it again") from None
+    if hasattr(network.config, WHOLE_POLICY_KEY):
+        delattr(network.config, WHOLE_POLICY_KEY)  # what is made of a policy is not that policy
     _check_attention(folder, network)
     return network, tokenizer
-
-
-def is_whole_policy(folder: Path) -> bool:
-    """Whether a run of ``train policy`` wrote a whole model here and not an adapter."""
-    config = folder / "config.json"
-    return config.exists() and _POLICY_KEY in read_json(config)
 
 
 def _check_attention(folder: Path, network: Any) -> None:
@@ -306,8 +301,3 @@ def attach_lora(network: Any, rank: int, seed: int, frozen_layers: int = 0) -> A
             ),
         )
     return wrapped.eval()
-
-
-def adapter_base(adapter: Path) -> Path:
-    """The folder of the base model that a LoRA adapter was trained on."""
-    return Path(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])

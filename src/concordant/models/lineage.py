@@ -1,17 +1,18 @@
 """From a run back to the comparisons behind it: the runs it names as parents, as far as their folders are at hand.
 
-A run names its parents by id, ``name@digest``, or by the folder it was given. A folder of that name beside the run, or
-one that was named for the purpose, is taken for the parent if its weights have that digest; what is not found stays an
-id. Left out: the store, which knows snapshots and iterations (``online.py`` tells those).
+A run names its parents by id, ``name@digest``, where the name of what was kept on the way is ``run/kept/step``. A
+folder of that name beside the run, or one that was named for the purpose, is taken for the parent if its weights have
+that digest; what is not found stays an id. Left out: the store, which knows snapshots and iterations (``online.py``
+tells those).
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from concordant.runs import Run, read_json
+from concordant.models.made_model import MadeModel, is_run, weights_digest
+from concordant.runs import KEPT, Run
 
 DATA_ROLES = ("data", "dataset", "prompts", "examples")
 """Roles of parents that are comparisons or prompts, not models."""
@@ -60,22 +61,19 @@ def ancestry(run: Run, folders: Sequence[Path] = (), depth: int = 1) -> Iterator
 def _run_of(id: str, below: Run, folders: Sequence[Path]) -> Run | None:
     """The run that an id stands for, if its folder is at hand and has those weights."""
     name, _, digest = id.partition("@")
-    beside = below.path.resolve().parent / Path(name).name
-    for path in (*folders, beside, Path(name)):
-        head = path / "config.json"
-        if path.resolve().name != Path(name).name or path.resolve() == below.path.resolve():
+    inner = Path(name) if f"/{KEPT}/" in name else Path(Path(name).name)
+    own = below.path.resolve()
+    beside = own.parents[2] if own.parent.name == KEPT else own.parent
+    given = (
+        folder / inner.relative_to(inner.parts[0]) for folder in folders if folder.resolve().name == inner.parts[0]
+    )
+    for path in (*folders, *given, beside / inner, Path(name)):
+        made = MadeModel.at(path)
+        if made is None:
+            if is_run(path) and not digest and path.resolve().name == str(inner) and path.resolve() != own:
+                return Run(path)  # its weights are gone, and nothing is asked of them
+        elif made.run is None or made.name != str(inner) or made.folder.resolve() == own / "model":
             continue
-        is_run = head.exists() and "kind" in read_json(head)
-        if is_run and (not digest or weights_digest(path).startswith(digest)):
-            return Run(path)
+        elif not digest or weights_digest(made.folder).startswith(digest):
+            return made.run
     return None
-
-
-def weights_digest(folder: Path) -> str:
-    """SHA-256 of the weights of a run's model or a model's folder, 64 hex digits; "" where there are none."""
-    for inner in (folder / "model", folder):
-        for name in ("model.safetensors", "adapter_model.safetensors"):
-            if (inner / name).exists():
-                with (inner / name).open("rb") as file:
-                    return hashlib.file_digest(file, "sha256").hexdigest()
-    return ""

@@ -1,4 +1,4 @@
-"""A causal LM by what people call it: a policy run, a folder, or a base model's name; and the digest of its weights.
+"""A causal LM by what people call it: a run, a folder, or a base model's name; and the digest of its weights.
 
 The digest is over everything that changes what the model computes or reads: weights, adapter, config, tokenizer and
 chat template. What is kept beside a digest (activations, a filter) is never used with another model.
@@ -12,8 +12,8 @@ import torch
 
 from concordant.errors import UserError
 from concordant.models.base_models import Say, cache_folder, fetch
-from concordant.models.language_model import LanguageModel, adapter_base
-from concordant.models.preference_model import is_preference_model
+from concordant.models.language_model import LanguageModel
+from concordant.models.made_model import MadeModel, adapter_base, is_preference_model, model_id
 
 _READ = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer*.json", "*.jinja", "vocab.*", "merges.txt")
 
@@ -34,16 +34,17 @@ class NamedModel:
 
     @classmethod
     def find(cls, name: str, say: Say = lambda line: None) -> "NamedModel":
-        """What a policy run's folder, a model's folder, a short name or a hub id stands for, fetched if need be.
+        """What a run's folder, a policy it kept, a model's folder, a short name or a hub id stands for, fetched if
+        need be.
 
         Raises:
             UserError: it stands for nothing, or for a preference model.
         """
         path = Path(name)
         known_as = str(path.resolve()) if path.is_dir() else name
-        adapter = next((part for part in (path / "model", path) if (part / "adapter_config.json").exists()), None)
-        if adapter is not None:
-            return cls(known_as, adapter_base(adapter), adapter)
+        made = MadeModel.at(path) if path.is_dir() else None
+        if made is not None and made.adapter is not None:
+            return cls(known_as, adapter_base(made.adapter), made.adapter)
         if path.is_dir() and is_preference_model(path):
             raise UserError(f"{path} is a preference model; give a causal LM: a policy run, a model's folder or name")
         if path.is_dir() and not (path / "config.json").exists():
@@ -55,6 +56,15 @@ class NamedModel:
     def load(self, device: torch.device | str = "cpu") -> LanguageModel:
         """The model, its adapter merged in."""
         return LanguageModel.load(self.folder, self.adapter, device)
+
+    def whole(self, say: Say = lambda line: None) -> Path:
+        """The folder of the whole model: its own, or one into which the adapter is merged (``fetch``)."""
+        return self.folder if self.adapter is None else fetch(self.name, cache_folder(), say)
+
+    @property
+    def id(self) -> str:
+        """How it is recorded as an input."""
+        return model_id(self.name)
 
     def digest(self) -> str:
         """SHA-256 of its files, 64 hex digits."""

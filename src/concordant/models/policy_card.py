@@ -107,15 +107,22 @@ def policy_card(facts: PolicyFacts) -> str:
         f"```python\n{recipe(facts)}\n```",
         "Sampling at temperature 1 without top-k and top-p is what was trained and measured.",
         "## Lineage",
-        _lineage(facts, lineage),
+        lineage_text(facts.name, lineage, "" if facts.run else facts.base),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def recipe(facts: PolicyFacts) -> str:
     """Lines of plain transformers, or peft, that load the model and have it answer."""
+    if not facts.adapter:
+        return plain_recipe(facts.template)
     load = _ADAPTER.replace("{base}", without_folders(name_on_hub(facts.base) or facts.base))
-    return (load if facts.adapter else _MERGED) + "\n" + (_TEMPLATE if facts.template else _PLAIN) + _WRITE
+    return load + "\n" + (_TEMPLATE if facts.template else _PLAIN) + _WRITE
+
+
+def plain_recipe(template: bool) -> str:
+    """Lines of plain transformers that load a whole model, with a chat template or without, and have it answer."""
+    return _MERGED + "\n" + (_TEMPLATE if template else _PLAIN) + _WRITE
 
 
 def _front_matter(facts: PolicyFacts) -> str:
@@ -174,8 +181,15 @@ def _preference_model(run: Run) -> str:
     return text + " was not measured on unseen comparisons."
 
 
-def _lineage(facts: PolicyFacts, lineage: Sequence[Ancestor]) -> str:
-    lines = [f"- this model: {facts.name}"]
+def lineage_text(name: str, lineage: Sequence[Ancestor], base: str = "") -> str:
+    """A model's inputs, and theirs, as a list.
+
+    Args:
+        name: the model's.
+        lineage: as ``ancestry`` gives it.
+        base: where no run tells it.
+    """
+    lines = [f"- this model: {name}"]
     for one in lineage:
         if one.id in ("None", "any"):
             continue
@@ -185,8 +199,8 @@ def _lineage(facts: PolicyFacts, lineage: Sequence[Ancestor]) -> str:
         elif one.role in ("pm", "test_pm"):
             said += ", a run that was not at hand when this card was written"
         lines.append(f"{'  ' * one.depth}- {said}")
-    if facts.run is None:
-        lines.append(f"  - base: `{without_folders(facts.base)}`")
+    if base:
+        lines.append(f"  - base: `{without_folders(base)}`")
     digests = any("@" in one.id for one in lineage if one.role in (*DATA_ROLES, "pm"))
     return "\n".join(lines) + ("\n\nWhat follows @ begins the SHA-256 of the content." if digests else "")
 

@@ -206,7 +206,7 @@ def check_left_padding(material: Material) -> Finding:
         output = model.body(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
         states = output.last_hidden_state[0, padding + len(row.prompt) - 1 : -1]
         drawn = torch.tensor(row.replies[0], device=model.device)
-        off.append(model.token_logprobs(states, drawn, TEMPERATURE)[0] - alone)
+        off.append(model.token_logprobs(states, drawn, TEMPERATURE)[0].cpu() - alone.cpu())
     return Finding(
         "left padding",
         _largest(off),
@@ -242,6 +242,8 @@ def check_score_position(scorer: PreferenceModel) -> Finding:
     if row is None or any(reply.count(scorer.end_of_context) != 1 for reply in row.replies):
         return Finding(name, float("nan"), SCORE_LIMIT, reads, "a rendered reply holds no end-of-context token, or two")
     packed = scorer.scores(RowBatch.pack([row], scorer.device))
+    if not packed.isfinite().all():
+        return Finding(name, float("nan"), SCORE_LIMIT, reads, "its scores are no numbers: the weights are damaged")
     body: Any = getattr(scorer.classifier, scorer.classifier.base_model_prefix)
     off, moved = [], []
     for reply, score in zip(row.replies, packed, strict=True):
@@ -258,4 +260,4 @@ def check_score_position(scorer: PreferenceModel) -> Finding:
 
 def _largest(differences: Sequence[Float[Tensor, "..."]]) -> float:
     """The largest absolute one; not a number where one of them is not."""
-    return float(torch.stack([part.abs().max() for part in differences]).max())
+    return float(torch.stack([part.abs().max().cpu() for part in differences]).max())

@@ -24,13 +24,11 @@ from concordant.models.chat_format import ChatFormat
 from concordant.models.language_head import attach_language_head, language_logprobs, without_language_head
 from concordant.models.language_model import attach_lora, context, hidden_states, layers, read_folder
 from concordant.models.machine import cannot_compile
+from concordant.models.made_model import PM_TOKENS_KEY, is_preference_model, model_folder
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
-from concordant.runs import read_json
 
 END_OF_CONTEXT = "<|end_of_context|>"
 _HEAD_SCALE = 0.02
-_MAX_TOKENS_KEY = "concordant_max_tokens"
-"""Stands in the config.json of every PM that was saved here, and of nothing else."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +85,12 @@ class PreferenceModel:
         """
         from transformers import AutoModelForSequenceClassification
 
-        folder = _model_folder(folder)
+        folder = model_folder(folder)
         network, tokenizer = read_folder(folder, AutoModelForSequenceClassification, "a preference model")
         if END_OF_CONTEXT not in tokenizer.get_vocab():
             raise UserError(f"{folder} is no preference model (its tokenizer lacks {END_OF_CONTEXT}); train one first")
         network.requires_grad_(False)
-        max_tokens = getattr(network.config, _MAX_TOKENS_KEY, cls.max_tokens)
+        max_tokens = getattr(network.config, PM_TOKENS_KEY, cls.max_tokens)
         return cls(network.to(device).eval(), ChatFormat(tokenizer), max_tokens)
 
     def to(self, device: torch.device | str) -> "PreferenceModel":
@@ -151,7 +149,7 @@ class PreferenceModel:
         network = self.network
         if hasattr(network, "peft_config"):
             network = (copy.deepcopy(network) if goes_on else network).merge_and_unload()
-        setattr(network.config, _MAX_TOKENS_KEY, self.max_tokens)
+        setattr(network.config, PM_TOKENS_KEY, self.max_tokens)
         network.save_pretrained(folder, state_dict=without_language_head(network))
         self.format.tokenizer.save_pretrained(folder)
 
@@ -178,8 +176,8 @@ class PreferenceModel:
     def row(self, prompt: Conversation, replies: Sequence[str]) -> SharedRow | None:
         """One row: the prompt once, then every reply with its end-of-context token. None if it cannot fit."""
         tokens = [[*self.format.reply(reply), self.end_of_context] for reply in replies]
-        prompt_tokens = self.format.fit(prompt, self.max_tokens - max(map(len, tokens)))
-        return None if prompt_tokens is None else SharedRow(prompt_tokens, tokens)
+        found = self.format.cut(prompt, self.max_tokens - max(map(len, tokens)))
+        return None if found is None else SharedRow(found[0], tokens, found[1])
 
     def has_room(self, prompt: Conversation, reply_tokens: int) -> bool:
         """Whether a reply of so many tokens to the prompt can be scored, whatever it says."""
@@ -242,16 +240,6 @@ class PreferenceModel:
                 f"{prompt.turns[-1].text[:60]!r}; leave it out or train with a larger pm.max_tokens"
             )
         return row
-
-
-def is_preference_model(folder: Path) -> bool:
-    """Whether a PM stands in this folder, or in the folder of the run that made it."""
-    config = _model_folder(folder) / "config.json"
-    return config.exists() and _MAX_TOKENS_KEY in read_json(config)
-
-
-def _model_folder(folder: Path) -> Path:
-    return folder / "model" if (folder / "model" / "config.json").exists() else folder
 
 
 def _add_end_of_context(network: Any, tokenizer: Any) -> None:

@@ -8,7 +8,7 @@ Shape letters: B rows, T tokens of the longest row, N picked places.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Int64
@@ -26,10 +26,17 @@ ACCELERATOR_PASS_COST = 8192
 
 @dataclass(frozen=True, slots=True)
 class SharedRow:
-    """Tokens of one prompt and of the K replies to it."""
+    """Tokens of one prompt and of the K replies to it.
+
+    Attributes:
+        prompt: what stands before every reply.
+        replies: each with all that is computed for it.
+        left_out: turns at the prompt's beginning for which there was no room.
+    """
 
     prompt: list[int]
     replies: list[list[int]]
+    left_out: int = field(default=0, compare=False)
 
     def __len__(self) -> int:
         return len(self.prompt) + sum(map(len, self.replies))

@@ -16,7 +16,14 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModul
 from sqlalchemy.orm import Session
 
 from concordant.errors import UserError
-from concordant.store import audit_table, day_tables  # noqa: F401 (tables refer to each other: a store needs all)
+from concordant.store import (  # noqa: F401 (tables refer to each other: a store needs all)
+    audit_table,
+    day_tables,
+    deployment_tables,
+    people_tables,
+    quality_tables,
+    staff_tables,
+)
 
 _BUSY_MILLISECONDS = 10_000
 _POSTGRES_DISK_FULL = "53100"
@@ -86,6 +93,31 @@ class Database:
         """One transaction that sees one state of the store; the database refuses to write in it."""
         with self._translated(), Session(self._reader, autoflush=False) as session:
             yield session
+
+    def forget_freed(self) -> bool:
+        """Take what was overwritten out of the store's files too; False: others held them open, so not yet.
+
+        SQLite writes its file anew and empties its log, for which nobody else may be in the middle of something. On
+        PostgreSQL freed rows are given back; when their bytes are written over, and what its log and backups hold, is
+        the server's.
+        """
+        with self._translated(), self._engine.connect() as pooled:
+            connection: Any = pooled.connection.driver_connection  # below the transactions of this class
+            if self.dialect == "postgresql":
+                connection.autocommit = True
+                try:
+                    connection.execute("VACUUM")
+                finally:
+                    connection.autocommit = False
+                return True
+            try:
+                connection.execute("PRAGMA query_only = 0")
+                connection.execute("VACUUM")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    return False
+                raise
+            return bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
 
     def close(self) -> None:
         """Close the connections. What was committed is on disk already."""

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -62,7 +62,7 @@ def freeze(db: Database, name: str, filter: Filter, folder: Path) -> FrozenDatas
     """Copy the preferences that match now into ``folder/NAME.jsonl.gz``. Frozen again with equal content, it is itself.
 
     What cannot teach (equal or empty replies, and the weakest strength unless the filter keeps it) is left out and
-    counted.
+    counted, and so is what excluded workers made.
 
     Raises:
         UserError: nothing matches, or the name cannot be a file's.
@@ -74,7 +74,7 @@ def freeze(db: Database, name: str, filter: Filter, folder: Path) -> FrozenDatas
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}.") as scratch:
         rows = Path(scratch) / "rows"
-        digest, tally = _write_rows(matching_records(db, filter), filter.keep_weakest, rows)
+        digest, tally = _write_rows(db, filter, rows)
         if not tally.taken:
             raise UserError(f"data set {name!r} would be empty: no usable preference matches; collect or import some")
         known = _known(db, name)
@@ -87,6 +87,18 @@ def freeze(db: Database, name: str, filter: Filter, folder: Path) -> FrozenDatas
         with db.write() as session:
             session.add(row)
     return FrozenDataset(name, digest, path, tally.to_json())
+
+
+def freeze_again(db: Database, known: str, name: str, folder: Path) -> FrozenDataset:
+    """Freeze, under another name, what matches the filter of a known data set now.
+
+    Raises:
+        UserError: there is no such data set, or as ``freeze``.
+    """
+    row = _known(db, known)
+    if row is None:
+        raise UserError(f"there is no data set {known!r}")
+    return freeze(db, name, Filter.from_json(row.filter), folder)
 
 
 def load_dataset(path: Path) -> list[Preference]:
@@ -135,12 +147,12 @@ def _known(db: Database, name: str) -> DatasetRow | None:
         return session.get(DatasetRow, name)
 
 
-def _write_rows(records: Iterable[Record], keep_weakest: bool, path: Path) -> tuple[str, Tally]:
+def _write_rows(db: Database, filter: Filter, path: Path) -> tuple[str, Tally]:
     digest, tally = hashlib.sha256(), Tally()
     with gzip_text(path) as file:
-        for record in records:
-            weak = "weakest strength" if record.preference.is_weakest and not keep_weakest else None
-            reason = weak or record.preference.flaw()
+        for record in matching_records(db, filter, tally.dropped):
+            weak = "weakest strength" if record.preference.is_weakest and not filter.keep_weakest else None
+            reason = "erased" if record.erased else weak or record.preference.flaw()
             if reason is not None:
                 tally.drop(reason)
                 continue

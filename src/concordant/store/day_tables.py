@@ -96,7 +96,8 @@ class WellbeingRow(Base):
     """
 
     __tablename__ = "wellbeing"
-    __table_args__ = (CheckConstraint("answer BETWEEN 1 AND 5", "answer"),)
+    # On SQLite the key is the table: rows that are numbered as they come would tell who answered after whom.
+    __table_args__ = (CheckConstraint("answer BETWEEN 1 AND 5", "answer"), {"sqlite_with_rowid": False})
 
     key: Mapped[str] = mapped_column(primary_key=True)
     respondent: Mapped[str]

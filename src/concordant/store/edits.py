@@ -11,17 +11,18 @@ from concordant.errors import UserError
 from concordant.store.database import Database
 from concordant.store.day_tables import EditRow
 from concordant.store.tables import WorkerRow
-from concordant.store.talks import locked_talk, talk_id_of
+from concordant.store.talks import Elsewhere, locked_talk, talk_id_of, version
 from concordant.store.transcripts import exchanges
 
 
-def edit(db: Database, comparison_id: str, text: str, key: str) -> None:
+def edit(db: Database, comparison_id: str, text: str, key: str, seen: str = "") -> None:
     """Put a rewritten text in the place of the reply that was chosen; until the next message, as often as one likes.
 
-    The same key again writes nothing.
+    The same key again writes nothing. ``seen``: the version of the choice on whose page it was rewritten.
 
     Raises:
         UserError: no text, the same text, nothing chosen yet, the talk has ended or gone on, or not permitted.
+        Elsewhere: another reply was taken meanwhile, or it was rewritten elsewhere.
     """
     if not text.strip():
         raise UserError("there is nothing left of the reply; write what it should say, or keep it")
@@ -38,6 +39,8 @@ def edit(db: Database, comparison_id: str, text: str, key: str) -> None:
             raise UserError("the conversation has gone on from this reply, so it cannot be rewritten any more")
         if turn.clicked is None:
             raise UserError("two replies wait for your choice; choose one, then rewrite it")
+        if seen and turn.choice is not None and seen != version(turn.choice, turn.edit):
+            raise Elsewhere
         if text in (turn.clicked.text, turn.spoken):
             raise UserError("the text is as it was; change it, or keep the reply")
         number = 1 if turn.edit is None else turn.edit.number + 1

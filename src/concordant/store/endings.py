@@ -3,9 +3,10 @@
 Replies that nobody will read any more are taken out of the queue.
 """
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from concordant.store.reply_locks import locked_replies
 from concordant.store.tables import ReplyRow, TalkRow, utc_now
 from concordant.store.transcripts import exchanges
 
@@ -14,11 +15,10 @@ def close_talk(session: Session, talk: TalkRow) -> None:
     """End a locked, open talk now."""
     talk.ended = utc_now()
     waiting = [turn.comparison.id for turn in exchanges(session, [talk.id])[talk.id] if turn.choice is None]
-    session.execute(
-        update(ReplyRow)
-        .where(ReplyRow.comparison_id.in_(waiting), ReplyRow.status.in_(["queued", "writing"]))
-        .values(status="failed", error="the conversation was ended first", owner=None, lease_until=None)
-    )
+    unread = ReplyRow.comparison_id.in_(waiting), ReplyRow.status.in_(["queued", "writing"])
+    for reply in locked_replies(session, *unread):
+        reply.status, reply.error = "failed", "the conversation was ended first"
+        reply.owner = reply.lease_until = None
 
 
 def close_open_talk(session: Session, sitting_id: str) -> None:

@@ -85,7 +85,7 @@ def outgoing(db: Database, format: Format, filter: Filter, packed: bool = True) 
         UserError: nothing is left to write.
     """
     tally = Tally()
-    records = _records(db, filter)
+    records = _records(db, filter, tally)
     if format == "hh":
         rows = _begun(_usable(records, tally), _NOTHING_LEFT, tally)
         return Outgoing(hh_pieces(rows, packed), tally)
@@ -102,13 +102,16 @@ def card_of(db: Database, name: str, format: Format, filter: Filter) -> str:
         UserError: nothing would be left to write.
     """
     tally = Tally()
-    records = _records(db, filter)
+    records = _records(db, filter, tally)
     if format == "hh":
         for _ in _begun(_usable(records, tally), _NOTHING_LEFT, tally):
             pass
     else:
         for record in records:
-            tally.take(record.preference, record.worker_kind)
+            if record.erased:
+                tally.drop("erased")
+            else:
+                tally.take(record.preference, record.worker_kind)
     return data_card(name, tally, *_about(format))
 
 
@@ -116,9 +119,9 @@ _NOTHING = "no preference in the store matches; 'concordant data import' or 'sim
 _NOTHING_LEFT = "nothing is left to write: {}; export it as parquet instead"
 
 
-def _records(db: Database, filter: Filter) -> Iterator[Record]:
-    """What matches; there is some."""
-    return _begun(matching_records(db, filter), _NOTHING)
+def _records(db: Database, filter: Filter, tally: Tally) -> Iterator[Record]:
+    """What matches; there is some. Counts what is left out for who made it."""
+    return _begun(matching_records(db, filter, tally.dropped), _NOTHING)
 
 
 _Item = TypeVar("_Item")
@@ -135,7 +138,7 @@ def _begun(items: Iterator[_Item], trouble: str, tally: Tally | None = None) -> 
 def _usable(records: Iterable[Record], tally: Tally) -> Iterator[tuple[Preference, WorkerKind | None]]:
     """Those that an HH file has a place for; counts all."""
     for record in records:
-        reason = why_not_hh(record.preference)
+        reason = "erased" if record.erased else why_not_hh(record.preference)
         if reason is not None:
             tally.drop(reason)
             continue

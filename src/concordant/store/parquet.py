@@ -81,7 +81,7 @@ def write_parquet(path: Path, records: Iterable[Record]) -> Tally:
 
 
 def parquet_pieces(records: Iterable[Record], tally: Tally) -> Iterator[bytes]:
-    """The bytes of the file, one piece a group of rows; counts them as they go.
+    """The bytes of the file, one piece a group of rows; counts them as they go. Erased ones are left out.
 
     The file's directory stands at its end, so one that was cut off cannot be opened.
     """
@@ -89,9 +89,12 @@ def parquet_pieces(records: Iterable[Record], tally: Tally) -> Iterator[bytes]:
     sink, stream = _Sink(), iter(records)
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         while rows := list(islice(stream, _ROWS_AT_ONCE)):
-            for record in rows:
+            kept = [record for record in rows if not record.erased]
+            for record in kept:
                 tally.take(record.preference, record.worker_kind)
-            writer.write_table(pa.Table.from_pylist([_row(record) for record in rows], schema=schema))
+            for _ in range(len(rows) - len(kept)):
+                tally.drop("erased")
+            writer.write_table(pa.Table.from_pylist([_row(record) for record in kept], schema=schema))
             yield sink.taken()
     yield sink.taken()
 

@@ -1,6 +1,6 @@
 """Workers and the secrets in their links. Only hashes of secrets are stored; a secret is shown once, when it is made.
 
-Left out: accounts with passwords, roles.
+Left out: staff, who have accounts (``staff.py``).
 """
 
 import hashlib
@@ -8,12 +8,16 @@ import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from concordant.errors import UserError
+from concordant.store.audit import COMMAND_LINE, note
 from concordant.store.database import Database
 from concordant.store.day_tables import ParticipantRow, WorkerTokenRow
-from concordant.store.tables import StaffTokenRow, WorkerRow
+from concordant.store.people_tables import ErasureRow
+from concordant.store.tables import WorkerRow
+
+LONGEST_NAME = 100
 
 
 class WorkerKind(StrEnum):
@@ -37,7 +41,7 @@ class Worker:
 def add_worker(db: Database, name: str, kind: WorkerKind) -> tuple[Worker, str]:
     """A new worker and the secret token of their link, which cannot be shown again."""
     token = _new_token()
-    row = WorkerRow(name=name, kind=kind.value, token_hash=_hash(token))
+    row = WorkerRow(name=name, kind=kind.value, token_hash=hash_token(token))
     with db.write() as session:
         session.add(row)
     return _worker(row), token
@@ -46,11 +50,11 @@ def add_worker(db: Database, name: str, kind: WorkerKind) -> tuple[Worker, str]:
 def worker_by_token(db: Database, token: str) -> Worker | None:
     """The worker whose link this is."""
     with db.read() as session:
-        row = session.scalar(select(WorkerRow).where(WorkerRow.token_hash == _hash(token)))
+        row = session.scalar(select(WorkerRow).where(WorkerRow.token_hash == hash_token(token)))
         row = row or session.scalar(
             select(WorkerRow)
             .join(WorkerTokenRow, WorkerTokenRow.worker_id == WorkerRow.id)
-            .where(WorkerTokenRow.token_hash == _hash(token))
+            .where(WorkerTokenRow.token_hash == hash_token(token))
         )
         return None if row is None else _worker(row)
 
@@ -63,13 +67,13 @@ def participant(db: Database, panel: str, name: str) -> tuple[Worker, str]:
             select(ParticipantRow).where(ParticipantRow.panel == panel, ParticipantRow.participant == name)
         )
         if known is None:
-            row = WorkerRow(name=f"{panel} {name}", kind=WorkerKind.PERSON.value, token_hash=_hash(_new_token()))
+            row = WorkerRow(name=f"{panel} {name}", kind=WorkerKind.PERSON.value, token_hash=hash_token(_new_token()))
             session.add(row)
             session.flush()
             session.add(ParticipantRow(worker_id=row.id, panel=panel, participant=name))
         else:
             row = session.get_one(WorkerRow, known.worker_id)
-        session.add(WorkerTokenRow(token_hash=_hash(token), worker_id=row.id))
+        session.add(WorkerTokenRow(token_hash=hash_token(token), worker_id=row.id))
     return _worker(row), token
 
 
@@ -86,7 +90,45 @@ def participants(db: Database) -> dict[str, str]:
         return {row.worker_id: row.participant for row in session.scalars(select(ParticipantRow))}
 
 
-def permit_edits(db: Database, worker_id: str, allowed: bool) -> None:
+def invite(db: Database, worker_id: str, name: str, staff_id: str) -> str:
+    """A new person under an id made by the form, and the secret of their link; the same id again makes nobody.
+
+    Raises:
+        UserError: no name, or the form was sent before: its link was shown then.
+    """
+    name = name.strip()
+    if not name or len(name) > LONGEST_NAME:
+        raise UserError(f"a worker needs a name of at most {LONGEST_NAME} characters, which only staff see")
+    token = _new_token()
+    with db.write_alone() as session:
+        if session.get(WorkerRow, worker_id) is not None:
+            raise UserError("this worker was made already, and their link shown; end it on their page to get a new one")
+        row = WorkerRow(id=worker_id, name=name, kind=WorkerKind.PERSON.value, token_hash=hash_token(token))
+        session.add(row)
+        note(session, staff_id, "worker invited", worker_id)
+    return token
+
+
+def end_links(db: Database, worker_id: str, staff_id: str) -> str:
+    """A new secret for a worker's link; all their earlier ones, in every browser, open nothing from now on.
+
+    Raises:
+        UserError: there is no such worker.
+    """
+    token = _new_token()
+    with db.write() as session:
+        row = session.get(WorkerRow, worker_id)
+        if row is None:
+            raise UserError(f"there is no worker {worker_id!r}; 'concordant worker list' shows them")
+        if session.get(ErasureRow, worker_id) is not None:
+            raise UserError(f"the text of worker {worker_id!r} was erased, and their links with it; invite them anew")
+        row.token_hash = hash_token(token)
+        session.execute(delete(WorkerTokenRow).where(WorkerTokenRow.worker_id == worker_id))
+        note(session, staff_id, "link ended", worker_id)
+    return token
+
+
+def permit_edits(db: Database, worker_id: str, allowed: bool, staff_id: str = COMMAND_LINE) -> None:
     """Let a worker rewrite replies, or no longer.
 
     Raises:
@@ -96,6 +138,7 @@ def permit_edits(db: Database, worker_id: str, allowed: bool) -> None:
         if session.get(WorkerRow, worker_id) is None:
             raise UserError(f"there is no worker {worker_id!r}; 'concordant worker list' shows them")
         session.execute(update(WorkerRow).where(WorkerRow.id == worker_id).values(may_edit=allowed))
+        note(session, staff_id, "edits permitted" if allowed else "edits not permitted", worker_id)
 
 
 def workers(db: Database) -> list[Worker]:
@@ -105,25 +148,12 @@ def workers(db: Database) -> list[Worker]:
         return [_worker(row) for row in rows]
 
 
-def add_staff_token(db: Database) -> str:
-    """A new secret that opens the researcher's pages; it cannot be shown again."""
-    token = _new_token()
-    with db.write() as session:
-        session.add(StaffTokenRow(token_hash=_hash(token)))
-    return token
-
-
-def is_staff_token(db: Database, token: str) -> bool:
-    with db.read() as session:
-        return session.get(StaffTokenRow, _hash(token)) is not None
-
-
 def _new_token() -> str:
     return secrets.token_urlsafe(24)
 
 
-def _hash(token: str) -> str:
-    # A token has 192 random bits, so a plain hash is enough: there is nothing to guess.
+def hash_token(token: str) -> str:
+    """What is stored of a secret. It has 192 random bits or more, so a plain hash is enough: nothing can be guessed."""
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 

@@ -5,7 +5,7 @@ so the other side is the better one. Records come in a stable order: talks by th
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Select, literal, select, tuple_
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from concordant.comparison import Comparison, Objective, Preference, Side, Tranche
 from concordant.conversation import Conversation, Speaker, Turn
 from concordant.store.people import WorkerKind
+from concordant.store.people_tables import ErasureRow
 from concordant.store.registry import SnapshotKind
 from concordant.store.tables import ImportedRow, ImportRow, Instant, ReplyRow, RunRow, SnapshotRow, TalkRow, WorkerRow
 from concordant.store.transcripts import Exchange, clicked_side, exchanges, prompt_of, strength
@@ -92,12 +93,14 @@ class Record:
         preference: side ``a`` is the reply that was shown as A.
         worker_kind: None where an imported file does not say.
         collected: None for imported rows.
+        erased: the worker's text was erased. It counts, in numbers and in ratings of models, and teaches nothing.
     """
 
     id: str
     preference: Preference
     worker_kind: WorkerKind | None
     collected: Collected | None
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,12 @@ class Models:
 
 
 def _tranche(row: SnapshotRow, rows: dict[str, SnapshotRow], policies: set[str]) -> Tranche:
-    """Of a snapshot. A policy is known by its adapter or, where all its weights were trained, by its recorded run."""
+    """Of a snapshot. A policy is known by its adapter or, where all its weights were trained, by its recorded run.
+
+    Endpoints and people count as base: nothing is known of what trained them.
+    """
+    if row.kind in (SnapshotKind.ENDPOINT, SnapshotKind.WRITTEN):
+        return Tranche.BASE
     if row.kind == SnapshotKind.MODEL:
         return Tranche.ONLINE if row.spec["adapter"] is not None or row.run in policies else Tranche.BASE
     behind = _tranche(rows[row.spec["of"]], rows, policies)
@@ -153,6 +161,7 @@ def records_of_talks(session: Session, ids: Sequence[str]) -> Iterator[Record]:
 
 def _records(session: Session, batch: Sequence[str], models: Models) -> Iterator[Record]:
     turns_of = exchanges(session, batch)
+    erased = set(session.scalars(select(ErasureRow.worker_id)))
     rows = session.execute(
         select(TalkRow, WorkerRow)
         .join(WorkerRow, WorkerRow.id == TalkRow.worker_id)
@@ -162,10 +171,12 @@ def _records(session: Session, batch: Sequence[str], models: Models) -> Iterator
     for talk, worker in rows:
         turns = turns_of[talk.id]
         for index, turn in enumerate(turns):
+            found = []
             if turn.choice is not None:
-                yield _collected(talk, worker, turn, prompt_of(turns, index), models)
+                found.append(_collected(talk, worker, turn, prompt_of(turns, index), models))
             if turn.edit is not None:
-                yield _edited(talk, worker, turn, prompt_of(turns, index), models)
+                found.append(_edited(talk, worker, turn, prompt_of(turns, index), models))
+            yield from (replace(record, erased=True) for record in found) if worker.id in erased else found
     session.expunge_all()
 
 

@@ -1,8 +1,10 @@
 """Model versions that people can meet, which of them are deployed, and the runs that made them.
 
 A snapshot never changes; a deployment is retired, not deleted, so that any comparison can be traced to its models.
+Left out: stopping one at once (``kill_switch.py``), and how each has done (``deployment_counts.py``).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
 from concordant.errors import UserError
+from concordant.store.audit import COMMAND_LINE, note
 from concordant.store.database import Database
 from concordant.store.tables import DeploymentRow, RunRow, SnapshotRow, utc_now
 
@@ -21,11 +24,29 @@ Json = dict[str, Any]
 
 
 class SnapshotKind(StrEnum):
+    """What writes: a model here, the best of k of one, a model behind an OpenAI-compatible endpoint, or people."""
+
     MODEL = "model"
     BEST_OF_K = "best_of_k"
+    ENDPOINT = "endpoint"
+    WRITTEN = "written"
 
 
-_SPEC_KEYS = {SnapshotKind.MODEL: {"folder", "adapter"}, SnapshotKind.BEST_OF_K: {"of", "pm", "k"}}
+_SPEC_KEYS = {
+    SnapshotKind.MODEL: {"folder", "adapter"},
+    SnapshotKind.BEST_OF_K: {"of", "pm", "k"},
+    SnapshotKind.ENDPOINT: {"url", "model", "key_env"},
+    SnapshotKind.WRITTEN: {"file", "digest", "rows"},
+}
+
+
+class State(StrEnum):
+    """How a deployment stands. DRAINING: nothing new is asked of it, and what was asked for is written to the end.
+    STOPPED: nothing of it is written any more."""
+
+    LIVE = "live"
+    DRAINING = "draining"
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +56,11 @@ class Snapshot:
     Attributes:
         id: 32 hex digits.
         label: its name on boards and in exports; unique.
-        kind: a model, or rejection sampling over another snapshot (paper §2.3).
-        spec: model: ``{"folder": base model, "adapter": path or None}``; best_of_k: ``{"of": snapshot id,
-            "pm": run path, "k": int}``.
+        kind: a model, rejection sampling over another snapshot (paper §2.3), an endpoint, or people.
+        spec: model: ``{"folder": base model, or a policy of which all weights were trained, "adapter": path or None}``,
+            either of which may be a policy kept on the way (RUN/kept/N); best_of_k: ``{"of": snapshot id, "pm": run
+            path, "k": int}``; endpoint: ``{"url": base URL, "model": its name there, "key_env": name of the environment
+            variable that holds the key, or None}``; written: ``{"file": name, "digest": its sha256, "rows": int}``.
         run: name of the run that made it, or None.
         parents: ids of what it was made from.
         created: when it was registered, UTC.
@@ -54,12 +77,19 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A snapshot that workers meet now. ``objective`` None: in both kinds of talk."""
+    """A snapshot before the workers. ``objective`` None: in both kinds of talk."""
 
     id: str
     snapshot: Snapshot
     weight: float
     objective: Objective | None
+    state: State = State.LIVE
+    created: datetime | None = None
+    retired: datetime | None = None
+
+    def answers(self, objective: Objective) -> bool:
+        """Whether it can reply to anything that is said in such a talk; people's written replies cannot."""
+        return self.objective in (None, objective) and self.snapshot.kind is not SnapshotKind.WRITTEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +112,26 @@ def add_snapshot(
     Raises:
         UserError: the label is taken by another spec, or the spec has not the keys of its kind.
     """
+    with db.write_alone() as session:
+        return snapshot_in(session, label, kind, spec, run, parents)
+
+
+def snapshot_in(
+    session: Session, label: str, kind: SnapshotKind, spec: Json, run: str | None = None, parents: Sequence[str] = ()
+) -> Snapshot:
+    """``add_snapshot`` within a transaction that is alone (``Database.write_alone``)."""
     if set(spec) != _SPEC_KEYS[kind]:
         raise UserError(f"snapshot {label!r}: spec has keys {sorted(spec)}; {kind} needs {sorted(_SPEC_KEYS[kind])}")
-    with db.write_alone() as session:
-        row = session.scalar(select(SnapshotRow).where(SnapshotRow.label == label))
-        if row is None:
-            if kind is SnapshotKind.BEST_OF_K and session.get(SnapshotRow, spec["of"]) is None:
-                raise UserError(f"snapshot {label!r}: spec names snapshot {spec['of']!r}, which there is not")
-            row = SnapshotRow(label=label, kind=kind.value, spec=dict(spec), run=run, parents=list(parents))
-            session.add(row)
-            session.flush()
-        elif (row.kind, row.spec) != (kind.value, spec):
-            raise UserError(f"snapshot label {label!r} is taken by another model; choose another label")
-        return _snapshot(row)
+    row = session.scalar(select(SnapshotRow).where(SnapshotRow.label == label))
+    if row is None:
+        if kind is SnapshotKind.BEST_OF_K and session.get(SnapshotRow, spec["of"]) is None:
+            raise UserError(f"snapshot {label!r}: spec names snapshot {spec['of']!r}, which there is not")
+        row = SnapshotRow(label=label, kind=kind.value, spec=dict(spec), run=run, parents=list(parents))
+        session.add(row)
+        session.flush()
+    elif (row.kind, row.spec) != (kind.value, spec):
+        raise UserError(f"snapshot label {label!r} is taken by another model; choose another label")
+    return _snapshot(row)
 
 
 def snapshots(db: Database) -> list[Snapshot]:
@@ -114,54 +151,103 @@ def snapshot(db: Database, id_or_label: str) -> Snapshot:
         return _snapshot(_find(session, id_or_label))
 
 
-def deploy(db: Database, snapshot_id: str, weight: float, objective: Objective | None = None) -> Deployment:
-    """Put a snapshot before the workers. One that is out already, for the same objective, gets the new weight.
+def deploy(
+    db: Database, snapshot_id: str, weight: float, objective: Objective | None = None, by: str = COMMAND_LINE
+) -> Deployment:
+    """Put a snapshot before the workers. One that is out already, for the same objective, gets the new weight; one that
+    drains or was stopped goes live again.
 
     Args:
         db: the store.
         snapshot_id: id or label.
-        weight: how often it is drawn, relative to the other deployments; above 0.
+        weight: how often it is drawn, relative to the other deployments; above 0 and finite.
         objective: in which talks; None: in both.
+        by: the member of staff, for the audit log.
     """
-    if not weight > 0:
-        raise UserError(f"the weight of a deployment is {weight!r}; it must be above 0 (retire it to stop it)")
+    if not 0 < weight < math.inf:
+        raise UserError(f"the weight of a deployment is {weight!r}; it must be above 0 (drain, stop or retire it)")
     with db.write_alone() as session:
         found = _find(session, snapshot_id)
         wanted = None if objective is None else objective.value
-        same = session.scalar(_active().where(DeploymentRow.snapshot_id == found.id, DeploymentRow.objective == wanted))
-        if same is not None and same.weight != weight:
+        same = session.scalar(
+            _standing().where(DeploymentRow.snapshot_id == found.id, DeploymentRow.objective == wanted)
+        )
+        if same is not None and (same.weight, same.state) == (weight, State.LIVE):
+            return _deployment(same, found)
+        detail = {"snapshot": found.label, "weight": weight, "objective": wanted}
+        if same is not None:
             same.retired = utc_now()
-            same = None
-        if same is None:
-            same = DeploymentRow(snapshot_id=found.id, weight=weight, objective=wanted)
-            session.add(same)
-            session.flush()
-        return _deployment(same, found)
+            detail |= {"weight_before": same.weight, "state_before": same.state}
+        made = DeploymentRow(snapshot_id=found.id, weight=weight, objective=wanted)
+        session.add(made)
+        session.flush()
+        note(session, by, "snapshot deployed" if same is None else "deployment changed", made.id, **detail)
+        return _deployment(made, found)
 
 
-def retire(db: Database, deployment_id: str) -> None:
-    """Take a deployment away from the workers. Retiring it twice changes nothing.
+def drain(db: Database, deployment_id: str, by: str = COMMAND_LINE) -> None:
+    """Ask nothing new of a deployment; what was asked of it is written to the end. Draining it twice changes nothing.
+
+    Raises:
+        UserError: there is no such deployment, or it was stopped or retired.
+    """
+    with db.write_alone() as session:
+        row = standing_row(session, deployment_id)
+        if row.state == State.STOPPED:
+            raise UserError("this deployment was stopped, so there is nothing to drain; deploy it again, or retire it")
+        if row.state != State.DRAINING:
+            row.state = State.DRAINING.value
+            note(session, by, "deployment drained", row.id, snapshot=label_of(session, row))
+
+
+def retire(db: Database, deployment_id: str, by: str = COMMAND_LINE) -> None:
+    """Take a deployment away from the workers for good. Retiring it twice changes nothing.
+
+    What was asked of it is written to the end, unless it was stopped.
 
     Raises:
         UserError: there is no such deployment.
     """
     with db.write_alone() as session:
-        row = session.get(DeploymentRow, deployment_id)
-        if row is None:
-            raise UserError(f"there is no deployment {deployment_id!r}")
-        row.retired = row.retired or utc_now()
+        row = _row(session, deployment_id)
+        if row.retired is None:
+            row.retired = utc_now()
+            note(session, by, "deployment retired", row.id, snapshot=label_of(session, row))
 
 
 def active_deployments(db: Database) -> list[Deployment]:
     """What workers meet now, oldest first."""
+    return [one for one in standing_deployments(db) if one.state is State.LIVE]
+
+
+def standing_deployments(db: Database) -> list[Deployment]:
+    """All that are not retired, whatever their state, oldest first."""
     with db.read() as session:
-        statement = (
-            select(DeploymentRow, SnapshotRow)
-            .join(SnapshotRow, SnapshotRow.id == DeploymentRow.snapshot_id)
-            .where(DeploymentRow.retired.is_(None))
-            .order_by(DeploymentRow.created, DeploymentRow.id)
-        )
-        return [_deployment(row, of) for row, of in session.execute(statement)]
+        return deployments_in(session)
+
+
+def deployments_in(session: Session) -> list[Deployment]:
+    """``standing_deployments`` within a transaction."""
+    statement = _standing().add_columns(SnapshotRow).join(SnapshotRow, SnapshotRow.id == DeploymentRow.snapshot_id)
+    rows = session.execute(statement.order_by(DeploymentRow.created, DeploymentRow.id))
+    return [_deployment(row, of) for row, of in rows]
+
+
+def standing_row(session: Session, deployment_id: str) -> DeploymentRow:
+    """The row of a deployment that is not retired.
+
+    Raises:
+        UserError: there is none, or it was retired.
+    """
+    row = _row(session, deployment_id)
+    if row.retired is not None:
+        raise UserError("this deployment was changed or retired meanwhile; look at the list again")
+    return row
+
+
+def label_of(session: Session, row: DeploymentRow) -> str:
+    """Label of what a deployment deploys."""
+    return session.get_one(SnapshotRow, row.snapshot_id).label
 
 
 def record_run(db: Database, name: str, kind: str, path: str, parents: Mapping[str, str], result: Json) -> None:
@@ -186,8 +272,15 @@ def runs(db: Database) -> list[RunRecord]:
         return [RunRecord(row.name, row.kind, row.path, row.parents, row.result, row.created) for row in rows]
 
 
-def _active() -> Select[DeploymentRow]:
+def _standing() -> Select[DeploymentRow]:
     return select(DeploymentRow).where(DeploymentRow.retired.is_(None))
+
+
+def _row(session: Session, deployment_id: str) -> DeploymentRow:
+    row = session.get(DeploymentRow, deployment_id, with_for_update=True)
+    if row is None:
+        raise UserError(f"there is no deployment {deployment_id!r}")
+    return row
 
 
 def _find(session: Session, id_or_label: str) -> SnapshotRow:
@@ -204,4 +297,5 @@ def _snapshot(row: SnapshotRow) -> Snapshot:
 
 
 def _deployment(row: DeploymentRow, of: SnapshotRow) -> Deployment:
-    return Deployment(row.id, _snapshot(of), row.weight, None if row.objective is None else Objective(row.objective))
+    objective = None if row.objective is None else Objective(row.objective)
+    return Deployment(row.id, _snapshot(of), row.weight, objective, State(row.state), row.created, row.retired)

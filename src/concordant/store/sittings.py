@@ -5,12 +5,14 @@ worker has one open sitting. How it ended is recorded once and stays; one that n
 by its last sign of life, so that a part of it can be paid all the same. Left out: rates and sums.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, case, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
@@ -18,6 +20,7 @@ from concordant.errors import UserError
 from concordant.store.database import Database
 from concordant.store.day_tables import SittingRow
 from concordant.store.endings import close_open_talk
+from concordant.store.quality_tables import SecondOpinionRow
 from concordant.store.tables import ChoiceRow, ComparisonRow, Instant, MessageRow, TalkRow, WorkerRow, new_id, utc_now
 
 _AT_ONCE = 500
@@ -66,9 +69,11 @@ class Sitting:
         choices: comparisons answered in it.
         red_team: red-team conversations begun in it.
         began: when, UTC.
-        last: the last sign of life, UTC: a message, a choice, or the end of a conversation.
+        last: the last sign of life, UTC: a message, a choice, a second opinion, or the end of a conversation.
         ended: when, UTC; None: open.
         outcome: how it ended; None: open.
+        messages: how often the worker wrote in it.
+        looks: comparisons of others that the worker was asked about.
     """
 
     id: str
@@ -84,13 +89,20 @@ class Sitting:
     last: datetime
     ended: datetime | None
     outcome: Outcome | None
+    messages: int = 0
+    looks: int = 0
 
     @property
     def code(self) -> str:
-        """The panel's code for how it ended, or ""."""
+        """The panel's code for how it ended, or "".
+
+        Who leaves has done a part from their first message on, whether or not they stayed to choose; before that there
+        is nothing to pay. Who could not go on because of us gets the code for a part in any case.
+        """
         if self.outcome is Outcome.COMPLETED:
             return self.offer.code
-        return self.offer.part_code if self.outcome in (Outcome.LEFT, Outcome.BROKEN) else ""
+        partly = self.outcome is Outcome.BROKEN or (self.outcome is Outcome.LEFT and self.messages > 0)
+        return self.offer.part_code if partly else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +152,13 @@ def last_sitting(db: Database, worker_id: str) -> Sitting | None:
         )
         row = session.scalar(statement)
         return None if row is None else _sitting(session, row)
+
+
+def sitting_of(db: Database, sitting_id: str, worker_id: str) -> Sitting | None:
+    """A sitting, if it is this worker's."""
+    with db.read() as session:
+        row = session.get(SittingRow, sitting_id)
+        return None if row is None or row.worker_id != worker_id else _sitting(session, row)
 
 
 def end_sitting(db: Database, sitting_id: str, outcome: Outcome) -> Sitting:
@@ -275,19 +294,40 @@ def _stints(session: Session, worker_id: str, sitting_id: str, now: datetime) ->
 class _Counts:
     done: int = 0
     left: int = 0
+    messages: int = 0
     choices: int = 0
     red_team: int = 0
     last: datetime | None = None
+    looks: int = 0
 
 
 def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
     """Sitting id → what its conversations add up to."""
+    return _counted(session.execute(_adding_up(which)), session.execute(_opinions(which)))
+
+
+def _counts_of(session: Session, sitting_id: str) -> _Counts:
+    """The same of one sitting; every page of a worker asks for it."""
+    given = {"sitting": sitting_id}
+    talks, opinions = _of_one()
+    return _counted(session.execute(talks, given), session.execute(opinions, given)).get(sitting_id, _Counts())
+
+
+@cache
+def _of_one() -> tuple[Select[Any], Select[str | None, int, datetime]]:
+    """Made once: making them takes longer than running them."""
+    which = SittingRow.id == bindparam("sitting", type_=Text())
+    return _adding_up(which), _opinions(which)
+
+
+def _adding_up(which: ColumnElement[bool]) -> Select[Any]:
     per_talk = (
         select(
             TalkRow.sitting_id.label("sitting"),
             TalkRow.turns,
             TalkRow.objective,
             TalkRow.ended,
+            func.count(MessageRow.id.distinct()).label("messages"),
             func.count(ChoiceRow.comparison_id.distinct()).label("choices"),
             func.max(TalkRow.created).label("began"),
             func.max(MessageRow.created).label("said"),
@@ -303,24 +343,40 @@ def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
     )
     over = per_talk.c.ended.is_not(None)
     whole = per_talk.c.choices >= per_talk.c.turns
-    rows = session.execute(
-        select(
-            per_talk.c.sitting,
-            func.sum(case((and_(over, whole), 1), else_=0)),
-            func.sum(case((and_(over, ~whole), 1), else_=0)),
-            func.sum(per_talk.c.choices),
-            func.sum(case((per_talk.c.objective == Objective.HARMLESS.value, 1), else_=0)),
-            *(func.max(per_talk.c[name]) for name in ("began", "said", "chosen", "ended")),
-        ).group_by(per_talk.c.sitting)
+    return select(
+        per_talk.c.sitting,
+        func.sum(case((and_(over, whole), 1), else_=0)),
+        func.sum(case((and_(over, ~whole), 1), else_=0)),
+        func.sum(per_talk.c.messages),
+        func.sum(per_talk.c.choices),
+        func.sum(case((per_talk.c.objective == Objective.HARMLESS.value, 1), else_=0)),
+        *(func.max(per_talk.c[name]) for name in ("began", "said", "chosen", "ended")),
+    ).group_by(per_talk.c.sitting)
+
+
+def _opinions(which: ColumnElement[bool]) -> Select[str | None, int, datetime]:
+    """Second opinions by sitting."""
+    return (
+        select(SecondOpinionRow.sitting_id, func.count(), func.max(SecondOpinionRow.created))
+        .join(SittingRow, SittingRow.id == SecondOpinionRow.sitting_id)
+        .where(which)
+        .group_by(SecondOpinionRow.sitting_id)
     )
-    return {
-        sitting: _Counts(done, left, int(choices), red, max(one for one in moments if one is not None))
-        for sitting, done, left, choices, red, *moments in rows
+
+
+def _counted(talks: Iterable[Any], opinions: Iterable[Any]) -> dict[str, _Counts]:
+    found = {
+        sitting: _Counts(done, left, int(said), int(choices), red, max(one for one in moments if one is not None))
+        for sitting, done, left, said, choices, red, *moments in talks
     }
+    for sitting, looks, said in opinions:
+        before = found.get(sitting, _Counts())
+        found[sitting] = replace(before, looks=looks, last=said if before.last is None else max(before.last, said))
+    return found
 
 
 def _sitting(session: Session, row: SittingRow) -> Sitting:
-    return _made(row, _counts(session, SittingRow.id == row.id).get(row.id, _Counts()))
+    return _made(row, _counts_of(session, row.id))
 
 
 def _made(row: SittingRow, counts: _Counts) -> Sitting:
@@ -335,10 +391,12 @@ def _made(row: SittingRow, counts: _Counts) -> Sitting:
         everyday=row.everyday,
         done=counts.done,
         left=counts.left,
+        messages=counts.messages,
         choices=counts.choices,
         red_team=counts.red_team,
         began=row.created,
         last=counts.last or row.created,
         ended=row.ended,
         outcome=None if row.outcome is None else Outcome(row.outcome),
+        looks=counts.looks,
     )

@@ -38,9 +38,12 @@ class Words(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        return value.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return None if value is None else storable(value)
+
+
+def storable(value: str) -> str:
+    """A text as both databases can hold it."""
+    return value.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class Instant(TypeDecorator[datetime]):
@@ -97,35 +100,29 @@ class WorkerRow(Base):
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class StaffTokenRow(Base):
-    """Secrets that open the researcher's pages, hashed."""
-
-    __tablename__ = "staff_tokens"
-
-    token_hash: Mapped[str] = mapped_column(primary_key=True)
-    created: Mapped[datetime] = mapped_column(default=utc_now)
-
-
 class SnapshotRow(Base):
     """A model version that people can meet."""
 
     __tablename__ = "snapshots"
-    __table_args__ = (CheckConstraint("kind IN ('model', 'best_of_k')", "kind"),)
+    __table_args__ = (CheckConstraint("kind IN ('model', 'best_of_k', 'endpoint', 'written')", "kind"),)
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     label: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str]
-    spec: Mapped[Json]  # model: {folder, adapter}; best_of_k: {of, pm, k}
+    spec: Mapped[Json]  # by kind, as ``registry.Snapshot`` says
     run: Mapped[str | None]
     parents: Mapped[list[Any]]
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class DeploymentRow(Base):
-    """A snapshot with a weight, from when to when."""
+    """A snapshot with a weight, from when to when, and how it stands, or stood at its end."""
 
     __tablename__ = "deployments"
-    __table_args__ = (CheckConstraint("weight > 0", "weight"),)
+    __table_args__ = (
+        CheckConstraint("weight > 0", "weight"),
+        CheckConstraint("state IN ('live', 'draining', 'stopped')", "state"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshots.id"))
@@ -133,6 +130,7 @@ class DeploymentRow(Base):
     objective: Mapped[str | None]  # None: for both
     created: Mapped[datetime] = mapped_column(default=utc_now)
     retired: Mapped[datetime | None]
+    state: Mapped[str] = mapped_column(default="live", server_default="live")
 
 
 class RunRow(Base):
@@ -217,6 +215,7 @@ class ReplyRow(Base):
         CheckConstraint("place IN (0, 1)", "place"),
         CheckConstraint("status IN ('queued', 'writing', 'done', 'failed')", "status"),
         Index("ix_replies_status", "status", "created", "place", "id"),
+        Index("ix_replies_snapshot_id", "snapshot_id", "created"),
         # who wrote what, without reading the texts: all counts by model go through it
         Index("ix_replies_comparison_id_place_snapshot_id", "comparison_id", "place", "snapshot_id"),
     )

@@ -7,14 +7,17 @@ writes of a talk lock its row first, so two tabs never meet half-way. Left out: 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
 from concordant.conversation import Conversation
 from concordant.errors import UserError
 from concordant.store.database import Database
+from concordant.store.day_tables import EditRow
+from concordant.store.deployment_tables import GivenRow
 from concordant.store.endings import close_talk
+from concordant.store.reply_locks import locked_replies
 from concordant.store.sittings import complete_if_done
 from concordant.store.tables import (
     ChoiceRow,
@@ -30,6 +33,13 @@ from concordant.store.tables import (
 from concordant.store.transcripts import Exchange, conversation, exchanges
 
 BUTTONS = range(1, 9)
+
+
+class Elsewhere(UserError):
+    """What somebody answered is no longer what the conversation has: it has gone on in another window."""
+
+    def __init__(self) -> None:
+        super().__init__("this conversation has gone on in another window; look at it as it is now")
 
 
 class ReplyStatus(StrEnum):
@@ -81,18 +91,28 @@ class PendingComparison:
 
 @dataclass(frozen=True, slots=True)
 class MadeChoice:
-    """A choice that was made: ``number`` counts how often the worker chose between these two, ``edits`` how often they
-    rewrote the reply that they took."""
+    """A choice that was made: ``number`` counts how often the worker chose between these two; ``version`` changes with
+    every second thought, rewriting included, so that a message can say what it answers."""
 
     pair: PendingComparison
     button: int
     number: int
-    edits: int
+    version: str
 
-    @property
-    def version(self) -> str:
-        """Changes with every second thought, so that a message can say what it answers."""
-        return f"{self.number}.{self.edits}"
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What stood on the page that a message was written on: which turn comes, the ``version`` of the last choice."""
+
+    turn: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A first message that the worker did not write: it is the prompt of the written reply of this id."""
+
+    written: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +148,7 @@ class TalkView:
         sitting: id of the sitting that it is a task of, or None.
         undoable: the last choice, as long as it can be changed: until the next message, or the end.
         may_edit: whether the worker is permitted to rewrite replies.
+        given: whether the first message was given to the worker, who did not write it.
     """
 
     id: str
@@ -141,6 +162,7 @@ class TalkView:
     sitting: str | None = None
     undoable: MadeChoice | None = None
     may_edit: bool = False
+    given: bool = False
 
 
 def open_talk(db: Database, worker_id: str, objective: Objective, turns: int, study: str) -> str:
@@ -188,13 +210,14 @@ def talk_of(db: Database, comparison_id: str) -> str:
         return talk_id_of(session, comparison_id)
 
 
-def say(db: Database, talk_id: str, text: str, key: str, draw: Draw) -> str:
+def say(db: Database, talk_id: str, text: str, key: str, draw: Draw, answers: Answers | Given | None = None) -> str:
     """The worker's next message, with two replies queued for it; returns the comparison's id.
 
-    The same key again writes nothing and returns the same id.
+    The same key again writes nothing and returns the same id. A message that was given is not the worker's writing.
 
     Raises:
         UserError: empty text; the talk has ended, is complete, or waits for a choice.
+        Elsewhere: the talk is not where ``answers`` says.
     """
     if not text.strip():
         raise UserError("the message is empty; write something first")
@@ -205,11 +228,15 @@ def say(db: Database, talk_id: str, text: str, key: str, draw: Draw) -> str:
             if turn.message.key == key:
                 return turn.comparison.id
         _refuse_message(talk, turns)
+        if isinstance(answers, Answers) and answers != _answers(turns):
+            raise Elsewhere
         message = MessageRow(id=new_id(), talk_id=talk_id, turn=len(turns) + 1, text=text, key=key)
         comparison = ComparisonRow(id=new_id(), message_id=message.id, swap=draw.swap)
         session.add(message)
         session.flush()
         session.add(comparison)
+        if isinstance(answers, Given):
+            session.add(GivenRow(talk_id=talk_id, written_id=answers.written))
         session.flush()
         now = utc_now()
         for place, (snapshot_id, seed) in enumerate(zip(draw.snapshots, draw.seeds, strict=True)):
@@ -264,11 +291,9 @@ def retry(db: Database, comparison_id: str) -> None:
     with db.write() as session:
         if locked_talk(session, talk_id_of(session, comparison_id)).ended is not None:
             raise UserError("this conversation has ended; nothing is written for it any more")
-        session.execute(
-            update(ReplyRow)
-            .where(ReplyRow.comparison_id == comparison_id, ReplyRow.status == "failed")
-            .values(status="queued", text="", error=None, attempt=0, owner=None, lease_until=None)
-        )
+        for reply in locked_replies(session, ReplyRow.comparison_id == comparison_id, ReplyRow.status == "failed"):
+            reply.status, reply.text, reply.attempt = "queued", "", 0
+            reply.error = reply.owner = reply.lease_until = None
 
 
 def end_talk(db: Database, talk_id: str, ending: Ending) -> None:
@@ -300,6 +325,12 @@ def _refuse_message(talk: TalkRow, turns: list[Exchange]) -> None:
         raise UserError("two replies wait for your choice; choose one before you write again")
     if len(turns) >= talk.turns:
         raise UserError(f"this conversation has its {talk.turns} choices; end it and begin a new one")
+
+
+def _answers(turns: list[Exchange]) -> Answers:
+    last = turns[-1] if turns else None
+    made = "" if last is None or last.choice is None else version(last.choice, last.edit)
+    return Answers(str(len(turns) + 1), made)
 
 
 def locked_talk(session: Session, talk_id: str) -> TalkRow:
@@ -343,14 +374,19 @@ def _view(session: Session, talk_id: str) -> TalkView:
         sitting=talk.sitting_id,
         undoable=_undoable(turns[-1]) if turns and talk.ended is None else None,
         may_edit=session.get_one(WorkerRow, talk.worker_id).may_edit,
+        given=session.get(GivenRow, talk.id) is not None,
     )
+
+
+def version(choice: ChoiceRow, edit: EditRow | None) -> str:
+    """What a page that shows this choice says that it shows; see ``MadeChoice``."""
+    return f"{choice.number}.{0 if edit is None else edit.number}"
 
 
 def _undoable(turn: Exchange) -> MadeChoice | None:
     if turn.choice is None:
         return None
-    edits = 0 if turn.edit is None else turn.edit.number
-    return MadeChoice(_pending(turn), turn.choice.button, turn.choice.number, edits)
+    return MadeChoice(_pending(turn), turn.choice.button, turn.choice.number, version(turn.choice, turn.edit))
 
 
 def _pending(turn: Exchange) -> PendingComparison:

@@ -3,7 +3,8 @@
 An answer keeps a week, and two keyed hashes: of the sitting, so that it counts once, and of the worker, so that people
 can be counted. The secret of the hashes is in neither the store nor a link. What is given out is one line a calendar
 week, only for weeks that are over, only where enough different people answered, and not where all said the same: a
-later answer never changes a line. Left out: hiding the order of the answers from who reads the store itself.
+later answer never changes a line. On SQLite the store keeps the answers in the order of their hashes, so whoever reads
+the file itself sees no other. Left out: the same on PostgreSQL, whose rows tell its superuser their order.
 """
 
 import hashlib

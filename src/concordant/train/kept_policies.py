@@ -9,12 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from concordant.models.made_model import NOTE
 from concordant.runs import Run, write_whole
 from concordant.train.policy_state import Training, samples_of_an_update
 from concordant.train_config import PolicyConfig
-
-NOTE = "kept.json"
-"""In each snapshot's folder: how many updates and samples it has seen, and what its samples showed."""
 
 
 def keep(run: Run, training: Training, metrics: Mapping[str, float], config: PolicyConfig) -> None:

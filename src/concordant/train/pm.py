@@ -6,9 +6,7 @@ A run that diverges stops, and what stands in its checkpoint is from before. Lef
 """
 
 import math
-import random
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ from concordant.models.shared_rows import RowBatch, within_budget
 from concordant.runs import Run, Watch
 from concordant.train.course import Course, adamw
 from concordant.train.kept import keep_copy
-from concordant.train.lessons import Lesson, comparison_lessons, counted
+from concordant.train.lessons import Lesson, Lessons
 from concordant.train.losses import language_loss, preference_loss
 from concordant.train_config import PreferenceModelConfig
 
@@ -58,9 +56,10 @@ _COIN = math.log(2)
 
 @dataclass(frozen=True, slots=True)
 class _Training:
-    """A PM that learns, how, and by which processes."""
+    """A PM that learns, from what, how, and by which processes."""
 
     model: PreferenceModel
+    lessons: Lessons
     course: Course
     machine: Machine
     team: Team
@@ -104,45 +103,25 @@ def train_pm(
     Raises:
         UserError: nothing usable among the comparisons, too few for ``keep_at``, or the run diverged.
     """
-    if config.keep_at and config.keep_at[-1] > len(preferences):
-        raise UserError(
-            f"a copy is to be kept after {config.keep_at[-1]:,} comparisons, and there are {len(preferences):,}; "
-            "leave it out of keep_at"
-        )
-    lessons, dropped = comparison_lessons(model, preferences, config.harmless_weight)
-    if not lessons:
-        raise UserError(f"none of the {len(preferences)} comparisons can be used ({counted(dropped)}); collect more")
-    if config.order == "shuffled":
-        random.Random(f"order:{config.seed}").shuffle(lessons)
+    lessons = Lessons.of(model, preferences, config)
     team = Team.joined()
     with run.alone() if team.leads else nullcontext():
-        training = _begin(run, model, config)
-        steps = -(-len(lessons) // config.batch_size)
-        course = training.course
+        training = _begin(run, model, lessons, config)
+        course, steps = training.course, lessons.steps(config)
         watch(course.step, steps, "")
         while course.step < steps:
             began = time.monotonic()
-            batch = lessons[course.step * config.batch_size :][: config.batch_size]
+            batch = lessons.batch(course.step, config)
             metrics = _gradient(training, batch, config)
-            course.stop_if_diverged(run, metrics, config.learning_rate)
-            # In this order: a checkpoint is never of a step whose copy is missing, so that no kill can lose one.
-            began += _keep(run, training, lessons, dropped, config)
-            if team.leads:
-                began += course.save_now_and_then(run, metrics["loss"], config.checkpoint_seconds)
-            rate = config.learning_rate * min(1.0, (course.step + 1) / max(1, config.warmup_steps))
-            course.apply(rate)
-            seen = min(len(lessons), course.step * config.batch_size)
-            spent = time.monotonic() - began
-            if team.leads:
-                row = {"step": course.step, "comparisons": seen, **metrics, "learning_rate": rate, "seconds": spent}
-                run.log(row)
+            began += _make_safe(run, training, metrics, config)
+            rate = _take_step(training, config)
+            _log(run, training, metrics | {"learning_rate": rate, "seconds": time.monotonic() - began}, config)
             watch(course.step, steps, f"loss {metrics['loss']:.3f}")
-        _keep(run, training, lessons, dropped, config)
-        kept = {"kept": [mark for mark in config.keep_at if mark <= len(lessons)]} if config.keep_at else {}
-        return _finish(run, training, {**_data(lessons, dropped), **kept})
+        _keep(run, training, config)
+        return _finish(run, training, config)
 
 
-def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _Training:
+def _begin(run: Run, model: PreferenceModel, lessons: Lessons, config: PreferenceModelConfig) -> _Training:
     """The training state: fresh, or as the last checkpoint left it."""
     if config.frozen_layers >= len(layers(model.classifier)):
         raise UserError(
@@ -159,7 +138,7 @@ def _begin(run: Run, model: PreferenceModel, config: PreferenceModelConfig) -> _
         model.recompute_layers()
     optimizer = adamw(model.network, config.learning_rate, config.weight_decay)
     course = Course(model.network, optimizer, floor=_COIN, said_of_floor="; a coin's is 0.69")
-    training = _Training(model, course, _machine(run, model, config), Team.joined())
+    training = _Training(model, lessons, course, _machine(run, model, config), Team.joined())
     course.go_on(run, training.team)
     return training
 
@@ -227,25 +206,46 @@ def _gradient(training: _Training, batch: Sequence[Lesson], config: PreferenceMo
     }
 
 
-def _keep(
-    run: Run, training: _Training, lessons: Sequence[Lesson], dropped: Counter[str], config: PreferenceModelConfig
-) -> float:
+def _make_safe(run: Run, training: _Training, metrics: dict[str, float], config: PreferenceModelConfig) -> float:
+    """Look whether the run diverges, keep what is due, save now and then; returns the seconds that saving took.
+
+    Raises:
+        UserError: the run diverged; the gradient that led there has not been applied.
+    """
+    training.course.stop_if_diverged(run, metrics, config.learning_rate)
+    # In this order: a checkpoint is never of a step whose copy is missing, so that no kill can lose one.
+    spent = _keep(run, training, config)
+    if training.team.leads:
+        spent += training.course.save_now_and_then(run, metrics["loss"], config.checkpoint_seconds)
+    return spent
+
+
+def _take_step(training: _Training, config: PreferenceModelConfig) -> float:
+    """Apply the gradient at the rate of this step, which is returned."""
+    rate = config.learning_rate * min(1.0, (training.course.step + 1) / max(1, config.warmup_steps))
+    training.course.apply(rate)
+    return rate
+
+
+def _log(run: Run, training: _Training, metrics: dict[str, float], config: PreferenceModelConfig) -> None:
+    """Write down the step that was just taken."""
+    if training.team.leads:
+        step = training.course.step
+        seen = min(len(training.lessons.rows), step * config.batch_size)
+        run.log({"step": step, "comparisons": seen, **metrics})
+
+
+def _keep(run: Run, training: _Training, config: PreferenceModelConfig) -> float:
     """Keep a copy of the weights as they were before this step, if one is due; returns the seconds it took.
 
     As with a checkpoint, the batch of the next step has shown them to be sound.
     """
     began = time.monotonic()
     seen = training.course.step * config.batch_size
-    if training.team.leads and seen in config.keep_at and seen <= len(lessons):  # the last batch may be smaller
-        result = _result(run, _data(lessons[:seen], dropped))
+    if training.team.leads and seen in config.keep_at and seen <= len(training.lessons.rows):  # the last batch is less
+        result = _result(run, training.lessons.said(seen))
         keep_copy(run, seen, result, partial(training.model.save, goes_on=True))
     return time.monotonic() - began
-
-
-def _data(lessons: Sequence[Lesson], dropped: Counter[str]) -> dict[str, Any]:
-    """The part of a result that speaks of the comparisons."""
-    kinds = Counter(lesson.worker_kind for lesson in lessons)
-    return {"comparisons": len(lessons), "dropped": dict(dropped), "worker_kinds": dict(kinds)}
 
 
 def _result(run: Run, data: dict[str, Any]) -> dict[str, Any]:
@@ -260,13 +260,15 @@ def _result(run: Run, data: dict[str, Any]) -> dict[str, Any]:
     return {**data, **means, "seconds": sum(row["seconds"] for row in metrics)}
 
 
-def _finish(run: Run, training: _Training, data: dict[str, Any]) -> dict[str, Any]:
+def _finish(run: Run, training: _Training, config: PreferenceModelConfig) -> dict[str, Any]:
     """Write the model, then the result that declares the run finished, and drop the checkpoint."""
     if not training.team.leads:
         training.team.wait()
         return run.result
     run.save_model(training.model.save)
-    result = _result(run, data)
+    result = _result(run, training.lessons.said())
+    if config.keep_at:
+        result["kept"] = [mark for mark in config.keep_at if mark <= len(training.lessons.rows)]
     write_card(run, result)
     run.finish(result)
     training.team.wait()

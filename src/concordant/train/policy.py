@@ -3,7 +3,8 @@
 Follows the paper: reward r_PM − 0.001·KL with the raw score at the end of the reply, clip 0.2, γ = 1, no entropy bonus,
 temperature 1 without top-p, warm-up and halving of the rate, a test PM that looks on. Ours, because the paper does not
 say: LoRA on one trunk (policy, value and reference are one network; the reference is the adapter switched off),
-several replies to a prompt, GAE or a leave-one-out baseline, whitened advantages. Left out: a critic of its own.
+several replies to a prompt, GAE or a leave-one-out baseline, whitened advantages, a critic on the policy's trunk or
+begun as the PM (``critic.py``). Left out: one trunk for policy and PM.
 """
 
 import time
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from concordant.comparison import Objective
 from concordant.conversation import Conversation
@@ -22,6 +23,7 @@ from concordant.models.machine import Machine
 from concordant.parting import find_parting
 from concordant.runs import Run, Watch
 from concordant.train.advantages import generalised_advantages, leave_one_out, token_rewards, whiten
+from concordant.train.critic import Critic
 from concordant.train.judging import Judges, score
 from concordant.train.kept_policies import keep
 from concordant.train.losses import divergence
@@ -66,9 +68,9 @@ def train_policy(
     material = Prompts.split(prompts, base, judges.all, config)
     with run.alone():
         Machine.of_run(run, base.device, "float32").use()
-        training = begin(run, base, config)
+        training = begin(run, base, judges.train, config)
         if training.step == 0:
-            refuse_unsound(training.model, judges.all, config)
+            refuse_unsound(training.model, judges.all, config, training.critic)
             _try_out(run, training, judges, material, config)
         watch(training.step, config.updates, "")
         while training.step < config.updates and not _has_parted(training, config):
@@ -76,7 +78,7 @@ def train_policy(
             drawn = material.drawn(training.step, config)
             rollout = sample(training.model, drawn, training.step, config)
             judged, metrics = score(training.model, judges, drawn, rollout)
-            batch, moved = advantages(training.model, training.value_head, rollout, judged.scores, config)
+            batch, moved = advantages(training.model, training.critic, rollout, judged.scores, config)
             metrics |= moved
             keep(run, training, metrics, config)  # before the update: these numbers are of these weights
             metrics |= update(training, batch, config)
@@ -99,7 +101,7 @@ def sample(model: LanguageModel, prompts: Sequence[Prompt], step: int, config: P
 
 def advantages(
     model: LanguageModel,
-    value_head: nn.Linear | None,
+    critic: Critic | None,
     rollout: Rollout,
     scores: Float[Tensor, " R"],
     config: PolicyConfig,
@@ -109,7 +111,7 @@ def advantages(
     Log-probabilities are recomputed by the trainer's own path rather than taken from the sampler, so that every ratio
     is exactly 1 before the first step; the gap between the two is logged.
     """
-    old = forward_all(model, value_head, rollout, config.temperature, config.row_tokens)
+    old = forward_all(model, critic, rollout, config.temperature, config.row_tokens)
     with model.reference() as reference:
         before = forward_all(reference, None, rollout, config.temperature, config.row_tokens)
     mask = rollout.loss_mask
@@ -125,7 +127,7 @@ def advantages(
         "finished": rollout.finished.float().mean().item(),
         "logprob_gap": (old.logprobs - rollout.sampled_logprobs)[mask].abs().max().item(),
     }
-    if value_head is None:
+    if critic is None:
         raw = leave_one_out(rewards, mask, config.replies_per_prompt)
         return Batch(rollout, old, kl.k1, whiten(raw, mask), None), metrics
     raw, returns = generalised_advantages(rewards, old.values, mask, config.gamma, config.gae_lambda)

@@ -1,4 +1,4 @@
-"""What changes while a policy trains: weights, value head, optimiser, step, and how they are saved and found again.
+"""What changes while a policy trains: weights, critic, optimiser, step, and how they are saved and found again.
 
 Everything drawn at random is a function of seed and step, and rates are a function of step, so that a checkpoint needs
 no random state, no schedule and no place among the prompts: a run that was killed goes on bit for bit.
@@ -22,6 +22,8 @@ from concordant.models.checkpoints import (
 )
 from concordant.models.language_model import LanguageModel
 from concordant.runs import Json, Run
+from concordant.sampler import BatchScorer
+from concordant.train.critic import Critic, pm_critic
 from concordant.train_config import PolicyConfig
 
 
@@ -31,7 +33,7 @@ class Training:
 
     Attributes:
         model: the policy; it knows its reference.
-        value_head: the critic on the policy's trunk; None where advantages need none.
+        critic: a head on the policy's trunk, or a network of its own; None where advantages need none.
         optimizer: its first group holds the policy's weights.
         step: updates so far.
         history: rows of metrics.jsonl up to ``step``.
@@ -39,7 +41,7 @@ class Training:
     """
 
     model: LanguageModel
-    value_head: nn.Linear | None
+    critic: Critic | None
     optimizer: AdamW
     step: int = 0
     history: list[Json] = field(default_factory=list)
@@ -48,23 +50,27 @@ class Training:
     @property
     def weights(self) -> list[nn.Parameter]:
         """The policy's weights that learn, in the order of the optimiser."""
-        return [weight for weight in self.model.network.parameters() if weight.requires_grad]
+        return _learning(self.model.network)
 
     @property
-    def head_weights(self) -> list[nn.Parameter]:
-        return [] if self.value_head is None else list(self.value_head.parameters())
+    def critic_weights(self) -> list[nn.Parameter]:
+        return [] if self.critic is None else _learning(self.critic)
 
 
-def begin(run: Run, base: LanguageModel, config: PolicyConfig) -> Training:
-    """The training state: fresh, or as the last checkpoint left it. What was logged and kept after that goes."""
+def begin(run: Run, base: LanguageModel, pm: BatchScorer, config: PolicyConfig) -> Training:
+    """The training state: fresh, or as the last checkpoint left it. What was logged and kept after that goes.
+
+    Raises:
+        UserError: the critic is to begin as ``pm``, and cannot.
+    """
     model = base.with_lora(config.lora_rank, config.seed) if config.lora_rank else base.with_all_weights()
-    head = _value_head(model) if config.advantage == "gae" else None
-    training = Training(model, head, _optimizer(model, head, config))
+    critic = _critic(model, pm, config)
+    training = Training(model, critic, _optimizer(model, critic, config))
     saved = Checkpoint.load(run.checkpoint)
     if saved:
         restore_weights(model.network, without_prefix("weights", saved.tensors))
-        if head is not None:
-            restore_weights(head, without_prefix("value_head", saved.tensors))
+        if critic is not None:
+            restore_weights(critic, without_prefix("value_head", saved.tensors))
         restore_optimizer(training.optimizer, without_prefix("optimizer", saved.tensors))
         training.step = saved.values["step"]
     run.rewind(training.step)
@@ -75,15 +81,22 @@ def begin(run: Run, base: LanguageModel, config: PolicyConfig) -> Training:
     return training
 
 
-def _optimizer(model: LanguageModel, head: nn.Linear | None, config: PolicyConfig) -> AdamW:
-    weights = [weight for weight in model.network.parameters() if weight.requires_grad]
-    groups: list[dict[str, Any]] = [{"params": weights, "lr": config.learning_rate}]
-    if head is not None:
-        groups.append({"params": list(head.parameters()), "lr": config.value_learning_rate})
+def _learning(module: nn.Module) -> list[nn.Parameter]:
+    return [weight for weight in module.parameters() if weight.requires_grad]
+
+
+def _optimizer(model: LanguageModel, critic: nn.Module | None, config: PolicyConfig) -> AdamW:
+    groups: list[dict[str, Any]] = [{"params": _learning(model.network), "lr": config.learning_rate}]
+    if critic is not None:
+        groups.append({"params": _learning(critic), "lr": config.value_learning_rate})
     return AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0)
 
 
-def _value_head(model: LanguageModel) -> nn.Linear:
+def _critic(model: LanguageModel, pm: BatchScorer, config: PolicyConfig) -> Critic | None:
+    if config.advantage != "gae":
+        return None
+    if config.critic == "pm":
+        return pm_critic(model, pm, config.lora_rank, config.seed)
     head = nn.Linear(model.hidden_size, 1).to(model.device)
     for weight in head.parameters():  # bias too: torch would draw it from the global stream
         nn.init.zeros_(weight)
@@ -93,8 +106,8 @@ def _value_head(model: LanguageModel) -> nn.Linear:
 def save(run: Run, training: Training) -> None:
     """Make the checkpoint that of this step."""
     tensors = prefixed("weights", trained_weights(training.model.network))
-    if training.value_head is not None:
-        tensors |= prefixed("value_head", trained_weights(training.value_head))
+    if training.critic is not None:
+        tensors |= prefixed("value_head", trained_weights(training.critic))
     tensors |= prefixed("optimizer", optimizer_tensors(training.optimizer))
     Checkpoint(tensors, {"step": training.step}).save(run.checkpoint)
     training.saved_at = time.monotonic()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from concordant.errors import UserError
 from concordant.models.shared_rows import within_budget
@@ -38,7 +38,7 @@ class Batch:
 
 
 def update(training: Training, batch: Batch, config: PolicyConfig) -> dict[str, float]:
-    """K passes of PPO over the batch; while a critic starts, only the value head learns.
+    """K passes of PPO over the batch; while a critic starts, only the critic learns.
 
     Returns:
         Losses, clipping, gradient norm and rate, means over all passes.
@@ -47,7 +47,7 @@ def update(training: Training, batch: Batch, config: PolicyConfig) -> dict[str, 
         UserError: a loss or gradient is not finite; it has not been applied.
     """
     generator = torch.Generator().manual_seed(config.seed * 1_000_000 + training.step)
-    critic_only = training.value_head is not None and training.step < config.warmup_updates
+    critic_only = training.critic is not None and training.step < config.warmup_updates
     if training.step == 0:
         _start_critic(training, batch)
     rate = policy_rate(config, training.step)
@@ -74,9 +74,11 @@ def update(training: Training, batch: Batch, config: PolicyConfig) -> dict[str, 
 
 
 def _start_critic(training: Training, batch: Batch) -> None:
-    """The critic starts at the mean return instead of at 0, wherever this PM's scores lie."""
-    if training.value_head is not None and batch.returns is not None:
-        nn.init.constant_(training.value_head.bias, batch.returns[batch.rollout.loss_mask].mean().item())
+    """The critic's mean value starts at the mean return instead of at 0, wherever this PM's scores lie."""
+    if training.critic is not None and batch.returns is not None:
+        off = (batch.returns - batch.old.values)[batch.rollout.loss_mask].mean()
+        with torch.no_grad():
+            training.critic.bias.add_(off.to(training.critic.bias.device))
 
 
 def _groups(batch: Batch, rows: list[int], config: PolicyConfig) -> list[list[int]]:
@@ -90,7 +92,7 @@ def _accumulate(
 ) -> dict[str, float]:
     """Add the gradient of these rows' share of the minibatch's mean loss."""
     device = training.model.device
-    new = forward(training.model, training.value_head, batch.rollout, rows, config.temperature)
+    new = forward(training.model, training.critic, batch.rollout, rows, config.temperature)
     places = batch.rollout.reply_places(rows)
     mask = batch.rollout.loss_mask[places].to(device)
     tokens = batch.rollout.loss_mask[batch.rollout.reply_places(minibatch)].sum().item()
@@ -114,7 +116,7 @@ def _accumulate(
 
 
 def _step(training: Training, config: PolicyConfig) -> float:
-    norm = torch.nn.utils.clip_grad_norm_([*training.weights, *training.head_weights], config.gradient_clip)
+    norm = torch.nn.utils.clip_grad_norm_([*training.weights, *training.critic_weights], config.gradient_clip)
     _refuse_unless_finite("gradient", norm, training, config)
     training.optimizer.step()
     training.optimizer.zero_grad(set_to_none=True)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from concordant.models.generation import SampledReply
 from concordant.models.language_model import LanguageModel
 from concordant.models.shared_rows import RowBatch, SharedRow, within_budget
+from concordant.train.critic import Critic, PmCritic
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,12 @@ class Pass:
 
 def forward(
     model: LanguageModel,
-    value_head: nn.Module | None,
+    critic: Critic | None,
     rollout: Rollout,
     rows: Sequence[int],
     temperature: float,
 ) -> Pass:
-    """Log-probabilities, values (0 without a head) and entropies of the replies in ``rows``.
+    """Log-probabilities, values (0 without a critic) and entropies of the replies in ``rows``.
 
     The value of a token is read at the place that predicts it: what was to be expected before it was chosen.
     """
@@ -84,7 +85,10 @@ def forward(
     at, columns, predictors = batch.reply_tokens()
     states = hidden[at, predictors]
     logprobs, entropy = model.token_logprobs(states, batch.input_ids[at, columns], temperature)
-    values = value_head(states)[:, 0] if value_head is not None else torch.zeros_like(logprobs)
+    if isinstance(critic, PmCritic):
+        values = critic(batch, at, predictors)
+    else:
+        values = torch.zeros_like(logprobs) if critic is None else critic(states)[:, 0]
     # Reply tokens come row by row and reply by reply, which is the order of True in the mask.
     mask = rollout.loss_mask[rollout.reply_places(rows)].to(model.device)
     return Pass(*(_spread(part, mask) for part in (logprobs, values, entropy)))
@@ -96,13 +100,13 @@ def _spread(flat: Float[Tensor, " N"], mask: Bool[Tensor, "r L"]) -> Float[Tenso
 
 @torch.no_grad()
 def forward_all(
-    model: LanguageModel, value_head: nn.Module | None, rollout: Rollout, temperature: float, row_tokens: int
+    model: LanguageModel, critic: Critic | None, rollout: Rollout, temperature: float, row_tokens: int
 ) -> Pass:
     """``forward`` over the whole rollout in bounded parts, without gradients; (R, L)."""
     shape = rollout.loss_mask.shape
     whole = Pass(torch.zeros(shape), torch.zeros(shape), torch.zeros(shape))
     for rows in within_budget(rollout.rows, row_tokens, model.device):
-        part = forward(model, value_head, rollout, rows, temperature)
+        part = forward(model, critic, rollout, rows, temperature)
         places = rollout.reply_places(rows)
         whole.logprobs[places] = part.logprobs.cpu()
         whole.values[places] = part.values.cpu()

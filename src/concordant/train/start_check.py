@@ -13,11 +13,12 @@ from concordant.errors import UserError
 from concordant.models.ensemble import Ensemble
 from concordant.models.generation import SampledReply, SamplingLimits, generate
 from concordant.models.language_model import LanguageModel
-from concordant.models.policy_checks import Finding, Paths, policy_findings
+from concordant.models.policy_checks import JUDGED, PROMPTS, SCORE_LIMIT, Finding, Paths, policy_findings
 from concordant.models.preference_model import PreferenceModel
-from concordant.models.shared_rows import SharedRow
+from concordant.models.shared_rows import RowBatch, SharedRow
 from concordant.sampler import BatchScorer
 from concordant.train.advantages import token_rewards
+from concordant.train.critic import Critic, PmCritic
 from concordant.train.rollout import Rollout, forward_all
 from concordant.train_config import PolicyConfig
 
@@ -27,18 +28,21 @@ _MASK_PROMPT = [1, 2]
 _MASK_REPLIES = ([3], [4, 5, 6], [7, 8])
 
 
-def refuse_unsound(model: LanguageModel, scorers: Sequence[BatchScorer], config: PolicyConfig) -> None:
+def refuse_unsound(
+    model: LanguageModel, scorers: Sequence[BatchScorer], config: PolicyConfig, critic: Critic | None = None
+) -> None:
     """Refuse to train a policy of which a check fails.
 
     Args:
         model: the policy before its first update, with its reference.
         scorers: what gives the scores; only networks are looked at.
         config: of the run.
+        critic: before its first update.
 
     Raises:
         UserError: names the first check that fails, with what was measured.
     """
-    for finding in start_findings(model, scorers, config):
+    for finding in start_findings(model, scorers, config, critic):
         if not finding.sound:
             raise UserError(
                 f"the check '{finding.check}' fails before training: {finding.meaning} (measured "
@@ -46,9 +50,32 @@ def refuse_unsound(model: LanguageModel, scorers: Sequence[BatchScorer], config:
             )
 
 
-def start_findings(model: LanguageModel, scorers: Sequence[BatchScorer], config: PolicyConfig) -> list[Finding]:
+def start_findings(
+    model: LanguageModel, scorers: Sequence[BatchScorer], config: PolicyConfig, critic: Critic | None = None
+) -> list[Finding]:
     """Every check, whether it holds or not. Arguments as those of ``refuse_unsound``."""
-    return [*policy_findings(model, training_paths(model, config), _networks(scorers)), check_reward_position()]
+    networks = _networks(scorers)
+    found = policy_findings(model, training_paths(model, config), networks)
+    if isinstance(critic, PmCritic):
+        found.append(check_critic(critic, networks[0]))
+    return [*found, check_reward_position()]
+
+
+@torch.no_grad()
+def check_critic(critic: PmCritic, pm: PreferenceModel) -> Finding:
+    """A critic that begins as the PM: where the PM reads a score, it says that score."""
+    row = pm.row(PROMPTS[0], JUDGED)
+    off = float("nan")
+    if row is not None:
+        packed = RowBatch.pack([row], pm.device)
+        off = float((critic(packed, *packed.reply_ends()) - critic.bias - pm.scores(packed)).abs().max())
+    return Finding(
+        "critic at step 0",
+        off,
+        SCORE_LIMIT,
+        "the critic begins as the preference model: it says its score where that is read",
+        "the critic does not begin as the preference model: its weights, or its LoRA, were changed before",
+    )
 
 
 def training_paths(model: LanguageModel, config: PolicyConfig) -> Paths:

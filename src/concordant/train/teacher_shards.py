@@ -6,8 +6,10 @@ run goes on with the first that is missing. Texts stand in it in the order in wh
 Shape letters: R texts of a shard, L all their tokens, N those that count, K kept tokens, C = K + 1 classes.
 """
 
+import fcntl
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +63,24 @@ class TeacherShards:
     width: int
     shard_texts: int
     _kept: dict[int, list[Lesson]] = field(default_factory=dict)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within it no other process writes into the folder; students may read it all the same.
+
+        Raises:
+            UserError: another process writes.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.folder} is being filled with a teacher's output by another process; wait until that one "
+                    "trains, and try again"
+                ) from None
+            yield
 
     def begin(self, made_by: Mapping[str, str]) -> None:
         """Make the folder, or go on with it if the same teacher says the same of the same texts there.

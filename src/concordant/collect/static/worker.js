@@ -24,7 +24,9 @@
     if (answer.status >= 500) throw new Error(`status ${answer.status}`);
     if (!answer.ok) return location.reload();
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const kept = find(".kept"); // what was typed and refused is on no other page
     find("#page").replaceWith(fresh.querySelector("#page"));
+    if (kept) find("#now").prepend(kept);
     find(".count").replaceWith(fresh.querySelector(".count"));
     begin();
     tell();
@@ -92,11 +94,11 @@
     if (matchMedia("(hover: hover)").matches) box.focus({ preventScroll: true });
   }
 
-  /** Replies stay blurred until the worker asks for them, and then in this tab as long as the pair lasts. */
+  /** Replies stay blurred until the worker asks for them, and then in this tab as long as they are on a page. */
   function veil(box) {
     const name = `unveiled-${box.dataset.veil}`;
     const apply = () => {
-      for (const text of document.querySelectorAll(".card .text")) text.inert = !box.checked;
+      for (const text of box.closest(".veiled").querySelectorAll(".text")) text.inert = !box.checked;
     };
     box.checked = sessionStorage.getItem(name) !== null;
     box.addEventListener("change", () => {
@@ -107,8 +109,7 @@
   }
 
   function begin() {
-    const box = find("[data-veil]");
-    if (box) veil(box);
+    document.querySelectorAll("[data-veil]").forEach(veil);
     const waiting = find("#waiting");
     if (waiting) watch(waiting);
     const draft = find("textarea[data-draft]");
@@ -118,7 +119,11 @@
   document.addEventListener("keydown", (event) => {
     const form = find("form.choose");
     if (!form || event.altKey || event.ctrlKey || event.metaKey) return;
-    if (/^[1-8]$/.test(event.key)) {
+    const box = form.querySelector("[data-veil]");
+    if (/^[1-8]$/.test(event.key) && box && !box.checked) {
+      box.reportValidity(); // nobody chooses between replies that they have not seen
+      event.preventDefault();
+    } else if (/^[1-8]$/.test(event.key)) {
       const radio = find(`#b${event.key}`);
       radio.checked = true;
       radio.focus();

@@ -1,0 +1,156 @@
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DatabaseError
+
+from concordant.agreement import Pair
+from concordant.comparison import Objective
+from concordant.errors import UserError
+from concordant.store.database import Database
+from concordant.store.quality_tables import SecondLookRow, SecondOpinionRow
+from concordant.store.second_looks import Look, Looker, any_look, give_opinion, held_look, pairs, take_look
+from concordant.store.sittings import Offer, last_sitting, open_sitting
+from concordant.store.standing import admit, exclude
+from concordant.store.tables import ChoiceRow, utc_now
+from readings import NOON, Story, rule, tell
+from stories import base_model, person
+
+ALL = rule(second_opinions=1.0)
+
+
+def looker(db: Database, name: str, red_team: bool = False) -> Looker:
+    worker = person(db, name)
+    return Looker(worker.id, red_team, open_sitting(db, worker.id, Offer(5)).id)
+
+
+def taken(db: Database, who: Looker) -> Look:
+    assert take_look(db, who, ALL)
+    found = held_look(db, who)
+    assert found is not None
+    return found
+
+
+def button_for(look: Look, text: str) -> int:
+    return 2 if look.a == text else 7
+
+
+def test_another_worker_sees_the_conversation_both_replies_and_not_what_was_said(database: Database) -> None:
+    ann = person(database, "Ann")
+    told = tell(database, ann, base_model(database), Story(seconds=(5.0, 5.0), buttons=(1, 8)))[1]
+    bob = looker(database, "Bob")
+    assert any_look(database, bob, ALL) and held_look(database, bob) is None
+    seen = {}
+    for _ in told:
+        look = taken(database, bob)
+        assert held_look(database, bob) == look, "a reload shows the same, sides and all"
+        assert {look.a, look.b} == {"reply 0", "reply 1"}
+        seen[look.comparison_id] = [turn.text for turn in look.prompt.turns]
+        give_opinion(database, bob, look.comparison_id, 3)
+    assert seen == {told[0]: ["question 1"], told[1]: ["question 1", "reply 0", "question 2"]}
+    assert not take_look(database, bob, ALL)
+    sitting = last_sitting(database, bob.worker_id)
+    assert sitting is not None and (sitting.looks, sitting.choices) == (2, 0) and sitting.last > sitting.began
+
+
+def test_nobody_meets_their_own_and_nothing_is_asked_twice(database: Database) -> None:
+    worker = person(database, "Ann")
+    ann = Looker(worker.id, False, open_sitting(database, worker.id, Offer(5)).id)
+    tell(database, worker, base_model(database), Story())
+    assert not any_look(database, ann, ALL) and not take_look(database, ann, ALL)
+    bob, eve = looker(database, "Bob"), looker(database, "Eve")
+    look = taken(database, bob)
+    give_opinion(database, bob, look.comparison_id, None)
+    assert not take_look(database, bob, ALL), "who could not say is not asked again"
+    give_opinion(database, eve, taken(database, eve).comparison_id, 1)
+    assert not any_look(database, looker(database, "Third"), ALL), "one answer closes it"
+
+
+def test_who_saw_a_later_turn_is_not_asked_about_an_earlier_one(database: Database) -> None:
+    """The later turn's conversation shows which reply was taken in the earlier one."""
+    story = Story(seconds=(5.0,) * 2, buttons=(1, 8))
+    _, (first, second) = tell(database, person(database, "Ann"), base_model(database), story)
+    bob, eve = looker(database, "Bob"), looker(database, "Eve")
+    assert taken(database, bob).comparison_id == first
+    assert taken(database, eve).comparison_id == second
+    give_opinion(database, eve, second, 1)
+    with database.write() as session:
+        session.execute(update(SecondLookRow).values(until=utc_now() - timedelta(seconds=1)))
+    assert not take_look(database, eve, ALL) and any_look(database, looker(database, "Third"), ALL)
+
+
+def test_both_answers_are_of_the_same_replies_whatever_the_sides(database: Database) -> None:
+    """Ann saw reply 0 as B and clicked 7: reply 0, strength 3. The second takes reply 0 too, wherever it stands."""
+    base, ann = base_model(database), person(database, "Ann")
+    many = Story(seconds=(5.0,) * 12, buttons=(7,) * 12, swap=True)
+    tell(database, ann, base, many)
+    bob = looker(database, "Bob")
+    sides = set()
+    for _ in range(12):
+        look = taken(database, bob)
+        sides.add(look.a)
+        give_opinion(database, bob, look.comparison_id, button_for(look, "reply 0"))
+    assert sides == {"reply 0", "reply 1"}, "sides are drawn anew"
+    assert pairs(database) == [Pair((ann.id, bob.worker_id), "helpful", 2, 2)] * 12
+
+
+def test_64_at_once_take_each_one_once(database: Database) -> None:
+    tell(database, person(database, "Ann"), base_model(database), Story(seconds=(5.0,) * 6, buttons=(2,) * 6))
+    lookers = [looker(database, f"w{number}") for number in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        got = list(pool.map(lambda one: take_look(database, one, ALL), lookers))
+    assert got.count(True) == 6
+    held: Sequence[Look | None] = [held_look(database, one) for one in lookers]
+    assert len({look.comparison_id for look in held if look is not None}) == 6
+
+
+def test_a_lease_returns_after_its_holder_vanishes(database: Database) -> None:
+    tell(database, person(database, "Ann"), base_model(database), Story())
+    bob, eve = looker(database, "Bob"), looker(database, "Eve")
+    look = taken(database, bob)
+    assert not take_look(database, eve, ALL)
+    with database.write() as session:
+        session.execute(update(SecondLookRow).values(until=utc_now() - timedelta(seconds=1)))
+    assert taken(database, eve).comparison_id == look.comparison_id
+    with pytest.raises(UserError, match="gone to somebody else"):
+        give_opinion(database, bob, look.comparison_id, 1)
+    give_opinion(database, eve, look.comparison_id, 8)
+    give_opinion(database, eve, look.comparison_id, 1)  # the same form twice
+    with database.read() as session:
+        assert [row.button for row in session.scalars(select(SecondOpinionRow))] == [8]
+    with pytest.raises(DatabaseError, match="append-only"), database.write() as session:
+        session.execute(text("UPDATE second_opinions SET button = 1"))
+
+
+def test_red_team_work_is_for_those_who_do_it(database: Database) -> None:
+    tell(database, person(database, "Ann"), base_model(database), Story(objective=Objective.HARMLESS))
+    assert not any_look(database, looker(database, "Bob"), ALL)
+    assert taken(database, looker(database, "Eve", red_team=True)).objective is Objective.HARMLESS
+
+
+def test_excluded_workers_are_neither_asked_about_nor_counted(database: Database) -> None:
+    base, ann = base_model(database), person(database, "Ann")
+    tell(database, ann, base, Story())
+    tell(database, ann, base, Story(NOON + timedelta(hours=1)))
+    bob = looker(database, "Bob")
+    give_opinion(database, bob, taken(database, bob).comparison_id, 2)
+    exclude(database, "s", ann.id, "nonsense")
+    assert not any_look(database, bob, ALL) and pairs(database) == []
+    admit(database, "s", ann.id, "a mistake")
+    assert any_look(database, bob, ALL) and len(pairs(database)) == 1
+    exclude(database, "s", bob.worker_id, "nonsense", utc_now() + timedelta(hours=1))
+    assert len(pairs(database)) == 1, "what was said before the moment counts"
+    exclude(database, "s", bob.worker_id, "nonsense")
+    assert pairs(database) == []
+
+
+def test_a_choice_that_was_changed_is_compared_as_it_stands(database: Database) -> None:
+    _, (comparison,) = tell(database, person(database, "Ann"), base_model(database), Story(buttons=(1,)))
+    with database.write() as session:
+        session.add(ChoiceRow(comparison_id=comparison, number=2, button=6, key="2"))
+    bob = looker(database, "Bob")
+    look = taken(database, bob)
+    give_opinion(database, bob, comparison, button_for(look, "reply 1"))
+    assert [(pair.first, pair.second) for pair in pairs(database)] == [(6, 7)]
