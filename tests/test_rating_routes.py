@@ -6,9 +6,10 @@ from fastapi.testclient import TestClient
 
 from concordant.collect.rating_routes import board_of
 from concordant.comparison import Objective
-from concordant.store.ledger import Ledger
+from concordant.store.ledger import Ledger, admitted
 from concordant.store.registry import SnapshotKind, add_snapshot
-from desk_stories import Clock, Story, flat, rows_of, staff_client
+from concordant.store.standing import admit, exclude
+from desk_stories import DAY_2, Clock, Story, flat, rows_of, staff_client
 from stories import draw, person, play
 from visitors import fresh_store, room_with
 
@@ -74,7 +75,22 @@ def test_the_report_is_linked_where_there_is_one(staff: TestClient, tmp_path: Pa
     assert '<a href="/researcher/report">The newest report</a>' in staff.get("/researcher/ratings").text
 
 
-def test_workers_can_be_left_out(story: Story) -> None:
+def test_what_excluded_workers_made_is_left_out_and_comes_back(staff: TestClient, story: Story) -> None:
+    assert "1 vote between" in flat(staff.get("/researcher/ratings").text)
+    exclude(story.db, "s1", story.ann.id, "copied answers")
+    html = flat(staff.get("/researcher/ratings").text)
+    assert html.count("1 vote between") == 1 and "No votes between two different models yet" in html
+    assert "<dt>Comparisons</dt><dd>2</dd>" in flat(staff.get("/researcher").text)
+    assert "<p>2 comparisons" in flat(staff.get("/researcher/exports").text)
+    admit(story.db, "s1", story.ann.id, "it was a mistake")
+    assert flat(staff.get("/researcher/ratings").text).count("1 vote between") == 2
+
+
+def test_an_exclusion_from_a_moment_on_keeps_what_came_before(story: Story) -> None:
     with Ledger(story.db).open() as books:
-        assert board_of(books, Objective.HELPFUL).votes == 1
-        assert board_of(books, Objective.HELPFUL, without={story.ann.id}).live is None
+        assert admitted(story.db, books) is books
+        exclude(story.db, "s1", story.ann.id, "in a hurry since then", since=DAY_2)
+        kept = admitted(story.db, books)
+        assert {place.day for place in kept.counts if place.worker == story.ann.id} == {"2026-03-01"}
+        assert sum(count.choices for count in kept.counts.values()) == 4
+        assert board_of(kept, Objective.HELPFUL).votes == 1

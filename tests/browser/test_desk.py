@@ -56,7 +56,7 @@ def page(served: Served, store: Database, browser: Browser) -> Iterator[Page]:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.goto(served.links["researcher"])
+    page.goto(served.staff_link())
     yield page
     context.close()
     assert errors == []

@@ -20,7 +20,7 @@ from concordant.errors import UserError
 from concordant.store import audit
 from concordant.store.exports import Format, card_of, outgoing
 from concordant.store.imports import imported_files
-from concordant.store.ledger import Books, Count, Place
+from concordant.store.ledger import Books, Count, Place, admitted
 from concordant.store.people import WorkerKind
 from concordant.store.preferences import Filter
 
@@ -35,7 +35,8 @@ def exports(request: Request, room: RoomHere, staff: ResearcherHere, ledger: Led
     """What a choice of filters holds, and the links to its files."""
     asked = Asked(request)
     filter = filter_of(asked)
-    with ledger.open() as books:
+    with ledger.open() as every:
+        books = admitted(room.db, every)
         rows = _collected(books, filter)
         studies, models = sorted({place.study for place in books.counts}), sorted(books.models.labels.values())
     if filter.sources != "store" and filter.study is None and filter.models is None and filter.worker_kind is None:

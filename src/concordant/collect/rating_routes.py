@@ -5,7 +5,6 @@ units; the report's, of ``evaluate elo``, draw whole workers anew. Left out: str
 """
 
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -22,7 +21,7 @@ from concordant.collect.sheet import Column, Row, Sheet, desk
 from concordant.comparison import Objective
 from concordant.errors import UserError
 from concordant.live_board import FEWEST_WORKERS, LiveBoard, Vote
-from concordant.store.ledger import Books
+from concordant.store.ledger import Books, admitted
 from concordant.store.people import WorkerKind
 
 router = APIRouter(prefix="/researcher")
@@ -55,7 +54,8 @@ class Board:
 def ratings(request: Request, room: RoomHere, staff: ResearcherHere, ledger: LedgerHere) -> Response:
     """Both boards, and any two models of each."""
     asked = Asked(request)
-    with ledger.open() as books:
+    with ledger.open() as every:
+        books = admitted(room.db, every)
         kind = asked.choice("kind", WorkerKind)
         boards = [board_of(books, objective, asked.text("anchor"), kind) for objective in Objective]
         until, known = books.until, sorted(books.models.labels.values())
@@ -74,9 +74,7 @@ def ratings(request: Request, room: RoomHere, staff: ResearcherHere, ledger: Led
     )
 
 
-def board_of(
-    books: Books, objective: Objective, anchor: str = "", kind: str | None = None, without: Collection[str] = ()
-) -> Board:
+def board_of(books: Books, objective: Objective, anchor: str = "", kind: str | None = None) -> Board:
     """The board of one kind of work.
 
     Args:
@@ -84,7 +82,6 @@ def board_of(
         objective: helpful or harmless.
         anchor: label of the model at 0; "", or one that never met another: the oldest model that did.
         kind: only votes of such workers.
-        without: ids of workers whose votes are left out.
 
     Raises:
         UserError: there is no model ``anchor``.
@@ -94,7 +91,7 @@ def board_of(
         raise UserError(f"there is no model {anchor!r}; the page of models lists them")
     votes: Counter[Vote] = Counter()
     for verdict, times in books.verdicts.items():
-        if verdict.objective != objective or verdict.worker in without:
+        if verdict.objective != objective:
             continue
         if kind is None or books.workers[verdict.worker][1] == kind:
             side = 1 if verdict.left else -1

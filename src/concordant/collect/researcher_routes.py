@@ -17,7 +17,7 @@ from concordant.collect.ledger_here import LedgerHere
 from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.collect.sheet import Address, Column, Row, Sheet, desk, desk_page
 from concordant.store.imports import imported_files
-from concordant.store.ledger import Books, Count
+from concordant.store.ledger import Books, Count, admitted
 from concordant.store.overview import recent_talks
 from concordant.store.preferences import excluded_choices
 from concordant.store.registry import active_deployments, snapshots
@@ -29,7 +29,8 @@ router = APIRouter(prefix="/researcher")
 @router.get("")
 def overview(request: Request, room: RoomHere, staff: ResearcherHere, ledger: LedgerHere) -> Response:
     """The first page."""
-    with ledger.open() as books:
+    with ledger.open() as every:
+        books = admitted(room.db, every)
         rows, today = _counts(books), _today(books)
     rows += [
         {

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, case, exists, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from concordant.comparison import Objective
 from concordant.store.database import Database
 from concordant.store.records import Models
+from concordant.store.standing import left_out, standings_in
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, ReplyRow, TalkRow, WorkerRow
 from concordant.store.transcripts import LAST_A_BUTTON, clicked_side, strength
 
@@ -124,9 +125,7 @@ class Ledger:
         self._checked = time.monotonic()
         if newest is None:
             return
-        rows: Any = session.execute(_all_that_count(session))
-        for *where, weak, a_clicked, choices, firsts in rows:
-            _enter(books, _Where(*where), bool(weak), bool(a_clicked), (choices, firsts))
+        _enter_all(books, session)
         recent = select(ChoiceRow.id, ChoiceRow.created).where(ChoiceRow.created >= newest - LAP)
         self._seen = {key: created for key, created in session.execute(recent)}
         self._rows, books.until = _number(session), newest
@@ -176,7 +175,27 @@ def _joined(statement: Select[Any], first: Any, second: Any) -> Select[Any]:
     )
 
 
-def _all_that_count(session: Session) -> Select[Any]:
+def admitted(db: Database, books: Books) -> Books:
+    """The books without what excluded workers made, or made since a moment; as they are where nobody is excluded."""
+    with db.read() as session:
+        out = {worker for worker, standing in standings_in(session).items() if standing.exclusion is not None}
+        if not out:
+            return books
+        counts = {place: count for place, count in books.counts.items() if place.worker not in out}
+        verdicts = Counter({one: times for one, times in books.verdicts.items() if one.worker not in out})
+        kept = Books(counts, verdicts, books.models, books.workers, books.until)
+        _enter_all(kept, session, TalkRow.worker_id.in_(out), ~left_out(TalkRow.worker_id, ChoiceRow.created))
+    return kept
+
+
+def _enter_all(books: Books, session: Session, *conditions: ColumnElement[bool]) -> None:
+    """Count all choices that count and meet these conditions."""
+    rows: Any = session.execute(_all_that_count(session, *conditions))
+    for *where, weak, a_clicked, choices, firsts in rows:
+        _enter(books, _Where(*where), bool(weak), bool(a_clicked), (choices, firsts))
+
+
+def _all_that_count(session: Session, *conditions: ColumnElement[bool]) -> Select[Any]:
     """(day, objective, study, worker, swap, first, second, weakest, A clicked, how many, how many first turns)."""
     first, second, later = aliased(ReplyRow), aliased(ReplyRow), aliased(ChoiceRow)
     if session.get_bind().dialect.name == "sqlite":
@@ -200,7 +219,7 @@ def _all_that_count(session: Session) -> Select[Any]:
         second,
     )
     superseded = exists().where(later.comparison_id == ChoiceRow.comparison_id, later.number > ChoiceRow.number)
-    rows = each.where(~superseded.correlate(ChoiceRow)).subquery()
+    rows = each.where(~superseded.correlate(ChoiceRow), *conditions).subquery()
     keys = [column for column in rows.c if column.name != "is_first"]
     return select(*keys, func.count(), func.sum(rows.c.is_first)).group_by(*keys)
 
