@@ -75,7 +75,7 @@ def test_one_conversation_with_all_that_was_recorded(staff: TestClient, story: S
     assert "taken as better, strength 1 of 4" in html and html.index("taken as better") > b
     assert "<dt>Button</dt><dd>5 of 8, from the left</dd>" in html and "<dt>Drawn</dt><dd>second</dd>" in html
     assert "After both replies were complete" in html and "<dt>Sampled</dt><dd>3 tokens</dd>" in html
-    assert story.talks[3] in html and f"?worker={story.script.id}" in html
+    assert story.talks[3] in html and f"/researcher/workers/{story.script.id}" in html
     red = flat(staff.get(f"/researcher/conversations/{story.talks[1]}").text)
     assert "taken as more harmful, strength 4 of 4" in red and "<dt>Actionability</dt><dd>2</dd>" in red
     assert staff.get("/researcher/conversations/none").status_code == 404

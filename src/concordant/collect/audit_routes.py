@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -100,10 +100,16 @@ def _row(act: Act, found: Whereabouts | None, names: Mapping[str, str]) -> dict[
         "staff_id": act.staff_id,
         "act": act.act,
         "about": act.about,
-        "name": act.about if found is None else f"{found.what} {_short(found.name) or act.about}",
+        "name": _about(act, found, names),
         "link": "" if found is None else _link(found),
         "detail": in_words(act.detail),
     }
+
+
+def _about(act: Act, found: Whereabouts | None, names: Mapping[str, str]) -> str:
+    if found is not None:
+        return f"{found.what} {_short(found.name) or act.about}"
+    return f"staff {names[act.about]}" if act.about in names else act.about
 
 
 def _short(name: str) -> str:
@@ -116,7 +122,7 @@ def _link(found: Whereabouts) -> str:
     return {
         "conversation": f"/researcher/conversations/{at}",
         "comparison": f"/researcher/conversations/{at}",
-        "worker": f"/researcher/conversations?{urlencode({'worker': found.at})}",
+        "worker": f"/researcher/workers/{at}",
         "model": f"/researcher/models#{at}",
         "deployment": f"/researcher/models#{at}",
         "run": f"/researcher/runs/{at}",
