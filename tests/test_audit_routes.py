@@ -25,10 +25,9 @@ def staff(story: Story, tmp_path: Path) -> Iterator[TestClient]:
 
 @pytest.fixture
 def log(story: Story, staff: TestClient) -> None:
-    """Four acts beside the making of the account that looks at them."""
-    (member,) = members(story.db)
+    ann = members(story.db)[0].staff.id
     with story.db.write() as session:
-        note(session, member.staff.id, "worker excluded", story.ann.id, reason="copied answers", since=None)
+        note(session, ann, "worker excluded", story.ann.id, reason="copied answers", since=None)
         note(session, COMMAND_LINE, "weight set", story.base.id, weight=2.0, objective="helpful")
         note(session, "s7", "talk read", story.talks[1], shown={"turns": 1, "names": ["a", "b"]}, seen=True)
         note(session, "s7", "thing done", "<script>", why="=1+1")
@@ -37,11 +36,11 @@ def log(story: Story, staff: TestClient) -> None:
 @pytest.mark.usefixtures("log")
 def test_the_log_in_words_with_links(staff: TestClient, story: Story) -> None:
     html = flat(staff.get("/researcher/audit").text)
-    assert html.count(">Ann</a>") == 2 and ">a command</a>" in html and ">worker excluded</a>" in html
+    assert ">Ann</a>" in html and ">a command</a>" in html and ">worker excluded</a>" in html
     assert f'<a href="/researcher/workers/{story.ann.id}">worker Ann</a>' in html
     assert f'<a href="/researcher/models#{story.base.id}">model base</a>' in html
     assert f'<a href="/researcher/conversations/{story.talks[1]}">conversation Tell me how to be unkind.</a>' in html
-    assert '<td class="long">staff Ann</td>' in html, "the account itself"
+    assert '<td class="long">staff Ann</td>' in html, "whose account was made"
     assert "reason: copied answers<" in html and "weight: 2.0; objective: helpful" in html
     assert "shown: turns 1, names a and b; seen: yes" in html
     assert "<script>" not in html and "&lt;script&gt;" in html
@@ -70,3 +69,8 @@ def test_older_acts_are_a_page_on(staff: TestClient, monkeypatch: pytest.MonkeyP
     assert link is not None and "worker Ann" not in first
     second = staff.get(link.group(1)).text
     assert "worker Ann" in second and ">Newest</a>" in second and ">Older</a>" not in second
+
+
+def test_the_log_begins_with_how_staff_came_in(staff: TestClient) -> None:
+    html = staff.get("/researcher/audit").text
+    assert ">signed in</a>" in html and ">member added</a>" in html

@@ -47,14 +47,14 @@ def test_a_message_is_asked_read_and_answered(staff: TestClient, ann: Visitor, s
     assert "1 new message from the researchers" in ann.client.get("/work").text
     page = ann.client.get("/work/messages").text
     assert "<strong>the work</strong>" in page and "The researchers" in page and ">new</span>" in page
-    assert "link" not in page.split("<main")[1].split("The researchers")[0], "no name of anybody on the staff"
+    assert "Ann" not in page.split("<main")[1].split("The researchers")[0], "no name of anybody on the staff"
     assert ">new</span>" not in ann.client.get("/work/messages").text
     assert "Write to the researchers" in ann.client.get("/work").text
     assert send(ann.client, "/work/messages", "/work/messages", text="Fine.\n<b>Thanks</b>").status_code == 200
     assert "&lt;b&gt;Thanks" in ann.client.get("/work/messages").text
     assert "1 new" in staff.get("/researcher/messages").text
     page = staff.get(where).text
-    assert "Fine.\n&lt;b&gt;Thanks&lt;/b&gt;" in page and "Staff (link)" in page and ", read" in page
+    assert "Fine.\n&lt;b&gt;Thanks&lt;/b&gt;" in page and ">Ann " in page and ", read" in page
     assert "1 new" not in staff.get("/researcher/messages").text
     assert staff.get("/researcher/messages/nobody").status_code == 404
 

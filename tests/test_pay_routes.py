@@ -14,6 +14,7 @@ from concordant.store.database import Database
 from concordant.store.pay_book import payments
 from concordant.store.people import participant
 from concordant.store.sittings import Outcome
+from concordant.store.staff import staff_names
 from offices import office, paying, send
 from stories import base_model, person
 from visitors import Visitor, deploy_two, fresh_store, room_with
@@ -64,7 +65,7 @@ def test_paying_what_is_owed(staff: TestClient, store: Database) -> None:
     assert answer.status_code == 200 and "transfer 7" in answer.text
     assert boxes(answer.text) == [f"{ann.id}:240"]
     (payment,) = payments(store)
-    assert (payment.worker_id, payment.amount, payment.staff_id) == (bob.id, 100, "link")
+    assert (payment.worker_id, payment.amount, staff_names(store)[payment.staff_id]) == (bob.id, 100, "Ann")
     rows = list(csv.DictReader(io.StringIO(staff.get("/researcher/pay.csv").text)))
     assert [(row["name"], row["earned"], row["paid"], row["study"]) for row in rows] == [
         ("prolific =p-ann", "2.40", "no", "spring"),

@@ -67,7 +67,7 @@ def test_without_signing_in_nothing_is_shown(store: Database, room: Room) -> Non
 
 
 def test_empty_pages_say_what_to_do_first(staff: TestClient) -> None:
-    for address in PAGES[:-1]:  # in the audit log stands who signed in
+    for address in PAGES[:-1]:  # the audit log is never empty: somebody has signed in
         answer = staff.get(address)
         assert answer.status_code == 200 and "<code>concordant " in answer.text, address
     assert "not running" in staff.get("/researcher").text

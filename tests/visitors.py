@@ -14,7 +14,7 @@ from concordant.collect.room import STAFF_COOKIE, Room
 from concordant.collect.served_page import ServedPage, read_page
 from concordant.programme_config import CareConfig, CollectConfig, LimitsConfig, PanelConfig, StaffConfig
 from concordant.sampler import Reply
-from concordant.store.audit import COMMAND_LINE
+from concordant.store.audit import COMMAND_LINE, Act, acts
 from concordant.store.database import Database
 from concordant.store.people import Worker, WorkerKind, add_worker
 from concordant.store.registry import Snapshot, SnapshotKind, add_snapshot, deploy
@@ -99,6 +99,11 @@ def signed_in_staff(db: Database, role: Role = Role.RESEARCHER, name: str = "Ann
     staff = add_member(db, COMMAND_LINE, name, f"{name.lower()}-{len(members(db))}", role).staff
     with db.write() as session:
         return staff, open_session(session, staff.id, "a test", Terms())
+
+
+def acts_but_sign_ins(db: Database, most: int = 50) -> list[Act]:
+    """What staff did, newest first, without how they came in."""
+    return [act for act in acts(db, most) if act.act not in ("member added", "signed in")]
 
 
 def deploy_two(db: Database) -> tuple[Snapshot, Snapshot]:

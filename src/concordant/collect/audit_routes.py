@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from concordant.collect.asked import Asked
-from concordant.collect.room import ResearcherHere, Room, RoomHere
+from concordant.collect.room import ResearcherHere, RoomHere
 from concordant.collect.sheet import Address, Column, Row, Sheet, csv_file, desk
-from concordant.store.audit import COMMAND_LINE, Act, ActQuery, all_acts, find_acts, known_acts
-from concordant.store.staff import members
+from concordant.store.audit import Act, ActQuery, all_acts, find_acts, known_acts
+from concordant.store.staff import staff_names
 from concordant.store.whereabouts import Whereabouts, whereabouts
 
 router = APIRouter(prefix="/researcher")
@@ -26,7 +26,7 @@ def audit(request: Request, room: RoomHere, staff: ResearcherHere) -> Response:
     query = _query(asked)
     found = find_acts(room.db, query, AT_ONCE, asked.text("after"))
     known = whereabouts(room.db, {act.about for act in found.acts})
-    names = _names(room)
+    names = staff_names(room.db)
     rows = [_row(act, known.get(act.about), names) for act in found.acts]
     who, what = known_acts(room.db)
     address = Address.of(request)
@@ -47,14 +47,9 @@ def audit(request: Request, room: RoomHere, staff: ResearcherHere) -> Response:
 @router.get("/audit.csv")
 def audit_file(request: Request, room: RoomHere, staff: ResearcherHere) -> Response:
     """All that was asked for, as a file."""
-    names = _names(room)
+    names = staff_names(room.db)
     rows: Iterator[Row] = (_row(act, None, names) for act in all_acts(room.db, _query(Asked(request))))
     return csv_file("audit", ("at", "who", "staff_id", "act", "about", "detail"), rows)
-
-
-def _names(room: Room) -> dict[str, str]:
-    """Staff id → who that is, in words."""
-    return {member.staff.id: member.staff.name for member in members(room.db)} | {COMMAND_LINE: "a command"}
 
 
 def in_words(detail: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ from concordant.programme_config import (
 from concordant.store.consents import ConsentText, has_agreed
 from concordant.store.database import Database
 from concordant.store.people import Worker, worker_by_token
-from concordant.store.staff import Role, Staff, staff_of
+from concordant.store.staff import Role, Staff, staff_names, staff_of
 from concordant.store.staff_sessions import Terms, session_of
 
 WORKER_COOKIE = "concordant_worker"
@@ -131,8 +131,10 @@ class Room:
         return Terms(timedelta(days=self.staff.session_days), timedelta(hours=self.staff.idle_hours))
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """A whole page."""
-        text = _templates().get_template(template).render(banner=self.banner, say=self.say, **values)
+        """A whole page. Templates know a member of staff by name with ``staff_name(id)``."""
+        names = cache(lambda: staff_names(self.db))  # asked for only where a page shows one
+        given = {"banner": self.banner, "say": self.say, "staff_name": lambda id: names().get(id, id)}
+        text = _templates().get_template(template).render(given, **values)
         return HTMLResponse(text, status)
 
     def notice(

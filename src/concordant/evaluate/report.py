@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from concordant.errors import UserError
 from concordant.evaluate import figures as words
 from concordant.evaluate.best_of_figures import BEST_OF, best_of_figure
+from concordant.evaluate.bias_figures import BBQ, OCCUPATIONS, REFUSALS, SENTIMENT, bias_figures, refusal_figure
 from concordant.evaluate.board_figures import RED_TEAM_BOARD, board_figure
 from concordant.evaluate.capability_figures import figures_of
 from concordant.evaluate.figures import Figure, Missing
@@ -44,8 +45,12 @@ NOT_SCREENED = "Strange requests were not looked for; run 'concordant evaluate o
 NOT_SHIFTED = "Tranches were not compared; run 'concordant evaluate shift --out' and give its folder."
 NOT_VOTED = "Promises and votes were not compared; run 'concordant evaluate snapshots --out' and give its folder."
 NOT_WRITTEN = "No writer was compared; run 'concordant evaluate writers --out' and give its folder."
+NO_BIAS = "Bias was not measured; run 'concordant evaluate bias' and give its folder."
+NO_REFUSALS = "Refusals were not counted; run 'concordant evaluate refusals' and give its folder."
 NO_RED_TEAM = "no red-team comparisons between two models were made; collect.red_team_share asks for such work"
 NOT_SCANNED = "There is no such scan; run it with 'concordant scan' and give its folder."
+
+BIAS = (OCCUPATIONS, BBQ, SENTIMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Material:
         no_board: why there is none, where more is known than that.
         red_team_board: the same of red-team work, with ``"objective": "harmless"``.
         capabilities: result of ``evaluate capabilities``.
+        bias: result of ``evaluate bias``.
+        refusals: result of ``evaluate refusals``.
         stages: ``{"name", "seconds", "detail"}`` in order.
         lineage: ``{"id", "kind", "parents": [id, …], "what"}``, inputs before outputs.
         worker_kinds: comparisons by who made them: ``{"person": 12, "scripted": 300}``.
@@ -97,6 +104,8 @@ class Material:
     no_board: str = ""
     red_team_board: Json | None = None
     capabilities: Json | None = None
+    bias: Json | None = None
+    refusals: Json | None = None
     stages: Sequence[Json] = ()
     lineage: Sequence[Json] = ()
     worker_kinds: Mapping[str, int] = field(default_factory=dict)
@@ -176,6 +185,13 @@ def draw_sections(material: Material) -> list[tuple[str, list[Figure | Missing]]
             ],
         ),
         ("Capabilities", figures_of(material.capabilities)),
+        (
+            "Bias and refusals",
+            [
+                *([Missing(one, NO_BIAS) for one in BIAS] if material.bias is None else bias_figures(material.bias)),
+                Missing(REFUSALS, NO_REFUSALS) if material.refusals is None else refusal_figure(material.refusals),
+            ],
+        ),
         (
             "Strange requests",
             [

@@ -22,6 +22,8 @@ RUN_KINDS = {
     "policy": "policy",
     "best-of": "best of k",
     "capabilities": "capabilities",
+    "bias": "bias",
+    "refusals": "refusals",
 }
 """Kinds of runs that a report knows, in words."""
 

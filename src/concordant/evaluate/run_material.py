@@ -68,7 +68,9 @@ def gather(title: str, sources: Sources) -> Material:
         policy=policy.result if policy is not None and policy.finished else None,
         policy_metrics=[] if policy is None else policy.metrics(),
         samples=[] if policy is None else before_and_after(policy.samples("trial")),
-        capabilities=next((run.result for run in sources.of_kind("capabilities") if run.finished), None),
+        capabilities=_first_result(sources, "capabilities"),
+        bias=_first_result(sources, "bias"),
+        refusals=_first_result(sources, "refusals"),
         stages=[_stage(run) for run in ordered if run.finished and "seconds" in run.result],
         lineage=[_origin(run) for run in ordered],
         worker_kinds={} if pm is None or not pm.finished else dict(pm.result.get("worker_kinds", {})),
@@ -84,6 +86,11 @@ def gather(title: str, sources: Sources) -> Material:
         snapshots=sources.measured.get("snapshots"),
         writers=sources.measured.get("writers"),
     )
+
+
+def _first_result(sources: Sources, kind: str) -> Json | None:
+    """Of the first finished measurement of a kind."""
+    return next((run.result for run in sources.of_kind(kind) if run.finished), None)
 
 
 def _best_of(sources: Sources, policies: Sequence[Run]) -> Json | None:

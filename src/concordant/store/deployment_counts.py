@@ -52,15 +52,10 @@ def counts_of(db: Database, deployments: list[Deployment]) -> dict[str, Deployme
 
 def _counts(session: Session, of: Deployment) -> DeploymentCounts:
     mine, failures = _stood(of, ReplyRow.snapshot_id, ReplyRow.created), _failures(of)
-    statuses: dict[str, int] = dict(
-        session.execute(
-            _of_talks(select(ReplyRow.status, func.count()).select_from(ReplyRow), of)
-            .where(mine)
-            .group_by(ReplyRow.status)
-        )
-        .tuples()
-        .all()
+    counted = session.execute(
+        _of_talks(select(ReplyRow.status, func.count()).select_from(ReplyRow), of).where(mine).group_by(ReplyRow.status)
     )
+    statuses = {status: number for status, number in counted}
     times = session.execute(
         _of_talks(select(ReplyRow.created, ReplyRow.done).select_from(ReplyRow), of)
         .where(mine, ReplyRow.status == "done")

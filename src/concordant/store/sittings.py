@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, case, func, literal, select, tuple_
@@ -222,16 +223,7 @@ def stints(db: Database, worker_id: str, sitting_id: str) -> list[Stint]:
 
 def sittings(db: Database, limit: int | None = None) -> list[tuple[str, Sitting]]:
     """(worker's name, sitting), the newest first."""
-    with db.read() as session:
-        rows = session.execute(
-            select(WorkerRow.name, SittingRow)
-            .join(WorkerRow, WorkerRow.id == SittingRow.worker_id)
-            .order_by(SittingRow.created.desc(), SittingRow.id)
-            .limit(limit)
-        )
-        found = list(rows)
-        counted = _counts(session, SittingRow.id.in_([row.id for _, row in found])) if found else {}
-        return [(name, _made(row, counted.get(row.id, _Counts()))) for name, row in found]
+    return list(islice(each_sitting(db), limit))
 
 
 def each_sitting(db: Database) -> Iterator[tuple[str, Sitting]]:

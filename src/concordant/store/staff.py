@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from concordant.errors import UserError
-from concordant.store.audit import note
+from concordant.store.audit import COMMAND_LINE, note
 from concordant.store.database import Database
 from concordant.store.passwords import fold_login
 from concordant.store.staff_sessions import end_sessions
@@ -55,6 +55,11 @@ def members(db: Database) -> list[Member]:
     """All accounts, in the order in which they came."""
     with db.read() as session:
         return [_member(row) for row in session.scalars(select(StaffRow).order_by(StaffRow.created, StaffRow.id))]
+
+
+def staff_names(db: Database) -> dict[str, str]:
+    """``staff_id`` of acts, verdicts and payments → who that is, in words."""
+    return {one.staff.id: one.staff.name for one in members(db)} | {COMMAND_LINE: "a command"}
 
 
 def member(db: Database, staff_id: str) -> Member:
