@@ -57,9 +57,7 @@ def _counts(session: Session, of: Deployment) -> DeploymentCounts:
             _of_talks(select(ReplyRow.status, func.count()).select_from(ReplyRow), of)
             .where(mine)
             .group_by(ReplyRow.status)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     times = session.execute(
         _of_talks(select(ReplyRow.created, ReplyRow.done).select_from(ReplyRow), of)
