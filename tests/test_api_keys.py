@@ -36,7 +36,7 @@ def test_a_key_opens_until_it_is_revoked(database: Database) -> None:
 
 def test_a_key_may_end_and_may_be_for_some_snapshots_only(database: Database) -> None:
     base, policy = base_model(database), policy_model(database)
-    key, secret = add_key(database, "short", days=1, labels=("base",))
+    key, secret = add_key(database, "short", days=1.0, labels=("base",))
     assert key.allows(base.id) and not key.allows(policy.id)
     assert key.valid(datetime.now(UTC)) and not key.valid(datetime.now(UTC) + timedelta(days=1, seconds=1))
     with database.write() as session:
@@ -50,11 +50,11 @@ def test_what_is_wrong_is_one_line(database: Database) -> None:
     for arguments, message in (
         (("taken",), "'taken' already, or there was"),
         ((" ",), "is empty"),
-        (("x", 0), "--days is 0"),
+        (("x", 0.0), "--days is 0"),
         (("x", None, ("gone",)), "no snapshot 'gone'"),
     ):
         with pytest.raises(UserError, match=message):
-            add_key(database, *arguments)  # type: ignore[arg-type]
+            add_key(database, *arguments)
     with pytest.raises(UserError, match="no key 'other'"):
         revoke_key(database, "other")
     assert len(keys(database)) == 1

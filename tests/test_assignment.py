@@ -104,7 +104,7 @@ class Grid(random.Random):
         return self._numbers.pop(0) if self._numbers else super().random()
 
     def getrandbits(self, k: int, /) -> int:
-        return 5 % 2**k
+        return int(5 % 2**k)
 
 
 def everywhere(cells: int) -> list[float]:

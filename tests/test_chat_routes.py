@@ -319,7 +319,9 @@ def test_without_a_generator_it_says_so_and_keeps_nothing(store: Database, tmp_p
         answer = service.post()
         assert answer.status_code == 503 and answer.headers["retry-after"] and service.rows() == []
         room.heartbeat.beat(GeneratorState.IDLE)
-        late = TestClient(create_app(replace(room, api=ApiConfig(wait_seconds=0.3))), headers=service.client.headers)
+        late = TestClient(
+            create_app(replace(room, api=ApiConfig(wait_seconds=0.3))), headers=dict(service.client.headers)
+        )
         with late:
             answer = late.post("/v1/chat/completions", json=HELLO)
         assert answer.status_code == 503 and error_of(answer)["code"] == "timeout"
