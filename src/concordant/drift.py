@@ -8,7 +8,7 @@ the tests do not know.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from statistics import median
@@ -207,14 +207,23 @@ def _log_choose(n: int, k: int) -> float:
 def _sign(look: _Look) -> Sign:
     older, newer = look.values[: -look.newest], look.values[-look.newest :]
     if look.by_median:
-        middle = median(look.values)
-        hits = [sum(value > middle for value in part) for part in (newer, older)]
+        is_high = _cut(look.values)
+        hits = [sum(is_high(value) for value in part) for part in (newer, older)]
         said = [median(newer), median(older)]
     else:
         hits = [int(sum(part)) for part in (newer, older)]
         said = [hits[0] / len(newer), hits[1] / len(older)]
     p = fisher_p(hits[0], len(newer), hits[1], len(older))
     return Sign(look.name, said[0], said[1], len(newer), len(older), p)
+
+
+def _cut(values: Sequence[float]) -> Callable[[float], bool]:
+    """Above the median or at it, whichever halves values better of which many are equal."""
+    middle = median(values)
+    above, reaching = sum(value > middle for value in values), sum(value >= middle for value in values)
+    if abs(2 * above - len(values)) <= abs(2 * reaching - len(values)):
+        return lambda value: value > middle
+    return lambda value: value >= middle
 
 
 def _monday(moment: datetime) -> date:
