@@ -17,12 +17,13 @@ from concordant.store.audit import acts
 from concordant.store.database import Database
 from concordant.store.datasets import freeze, load_dataset
 from concordant.store.edits import edit
-from concordant.store.erasure import MARKER, Written, erase, erasure_of, written_by
+from concordant.store.erasure import Written, erase, erasure_of, written_by
 from concordant.store.exports import export
 from concordant.store.letters import thread, write_letter
 from concordant.store.pay_book import accounts
 from concordant.store.pay_rules import Terms
 from concordant.store.people import Worker, end_links, participant, permit_edits, worker_by_token
+from concordant.store.people_tables import MARKER
 from concordant.store.preferences import Filter, counts, preferences
 from concordant.store.records import collected_records
 from concordant.store.reply_queue import claim, finish

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from fractions import Fraction
 from pathlib import Path
 from shutil import copy
 from threading import Barrier
@@ -44,7 +45,7 @@ def test_a_weeks_account_by_hand(database: Database) -> None:
     assert (first.earned, first.paid, first.owed, first.seconds) == (265, 0, 265, 560)
     assert first.rate is not None and round(first.rate) == 1704 and first.short(TERMS) == 0  # 265 · 3600 / 560
     # what we broke off is paid as a whole: 100 for 180 s, 2000 an hour
-    assert (second.earned, second.seconds, second.rate) == (100, 180, 2000)
+    assert (second.earned, second.seconds, second.rate) == (100, 180, Fraction(2000))
     assert Terms("EUR", "task", 50, floor=1500).floor * 180 / 3600 == 75
     poor = accounts(database, Terms("EUR", "task", 50, floor=1500))[1]
     assert poor.short(Terms("EUR", "task", 50, floor=1500)) == 25  # 50 earned, 75 is the floor of 3 minutes
@@ -142,7 +143,7 @@ def test_bonuses_lift_to_the_floor_and_are_paid_like_work(database: Database) ->
     for _ in range(2):
         add_bonus(database, terms, worker.id, (account.short(terms), "slow models", "k"), "boss")
     (account,) = accounts(database, terms)
-    assert (account.earned, account.owed, account.short(terms), account.rate) == (75, 75, 0, 1500)
+    assert (account.earned, account.owed, account.short(terms), account.rate) == (75, 75, 0, Fraction(1500))
     record_payment(database, terms, Order("key", ""), "boss")
     (account,) = accounts(database, terms)
     assert (account.earned, account.paid, account.owed) == (75, 75, 0)

@@ -49,7 +49,8 @@ def test_the_exception_names_every_column_of_its_table(sqlite_template: Path) ->
     """SQLite cannot compare whole rows, so a column that is added later must make its trigger anew."""
     db = Database.open(f"sqlite:///{sqlite_template}")
     with db.read() as session:
-        written = dict(session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).all())
+        found = session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+        written: dict[str, str] = {name: sql for name, sql in found}
     db.close()
     for table in ERASABLE:
         sql = written[f"keep_{table}_update"]
