@@ -5,14 +5,14 @@ worker has one open sitting. How it ended is recorded once and stays; one that n
 by its last sign of life, so that a part of it can be paid all the same. Left out: rates and sums.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Result, Select, Text, and_, bindparam, case, func, select
+from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, case, func, select
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
@@ -329,7 +329,7 @@ def _adding_up(which: ColumnElement[bool]) -> Select[Any]:
     ).group_by(per_talk.c.sitting)
 
 
-def _counted(rows: Result[Any]) -> dict[str, _Counts]:
+def _counted(rows: Iterable[Any]) -> dict[str, _Counts]:
     return {
         sitting: _Counts(done, left, int(said), int(choices), red, max(one for one in moments if one is not None))
         for sitting, done, left, said, choices, red, *moments in rows
