@@ -76,7 +76,7 @@ def run_load(folder: Path, store_url: str, size: Size) -> Measured:
                 command += ["--concurrency", str(size.workers), "--study", "load"]
                 working = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
             try:
-                measured = asyncio.run(_measure(served, held, staff, size))
+                measured = asyncio.run(_measure(served, held, staff, size, database))
             finally:
                 working.terminate()
                 working.wait(20)
@@ -110,17 +110,25 @@ def _choices(db: Database) -> int:
         return session.scalar(select(func.count()).select_from(ChoiceRow)) or 0
 
 
-async def _measure(served: Served, held: list[tuple[str, str]], staff: str, size: Size) -> Measured:
+async def _measure(served: Served, held: list[tuple[str, str]], staff: str, size: Size, db: Database) -> Measured:
     measured, over = Measured(), asyncio.Event()
     streams = [asyncio.create_task(_stream(served.port, *one, measured, over)) for one in held]
+    await _until_they_work(db, size.workers)
     memory = asyncio.create_task(_watch_memory(served, measured, over))
-    await asyncio.sleep(min(5.0, size.seconds / 4))  # until the workers have come
     began, used = time.monotonic(), _seconds_used(served.process.pid)
     await _probe(served.url, held[0][0], staff, size.seconds, measured)
     measured.processor_share = (_seconds_used(served.process.pid) - used) / (time.monotonic() - began)
     over.set()
     await asyncio.gather(memory, *streams)
     return measured
+
+
+async def _until_they_work(db: Database, workers: int) -> None:
+    """Until there are as many choices as workers: their arrival is not what is measured."""
+    deadline = time.monotonic() + 90
+    while await asyncio.to_thread(_choices, db) < workers:
+        assert time.monotonic() < deadline, "the workers did not begin within 90 s"
+        await asyncio.sleep(0.2)
 
 
 async def _stream(port: int, token: str, comparison: str, measured: Measured, over: asyncio.Event) -> None:

@@ -28,7 +28,7 @@ from served import Served
 from stories import ask, base_model, draw, person, play
 from visitors import fresh_store
 
-WORKERS, TURNS = 10, 2
+WORKERS, TURNS = 10, 3
 
 
 @pytest.mark.slow
@@ -41,7 +41,7 @@ def test_nothing_is_lost_or_doubled_whatever_happens(
     database = Database.open(store_url)
     try:
         with Served(tmp_path / "p", settings, seconds=0.002) as served:
-            killer = Killer(served, 0, (0.5, 1.0), most=2)
+            killer = Killer(served, 0, (0.7, 1.5), most=3)
             killer.start()
             config = CollectConfig(helpful_turns=TURNS, red_team_turns=TURNS)
             plan = simulate.Plan(served.url, WORKERS, tuple(Objective), "kept", workers=WORKERS)
