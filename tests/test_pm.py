@@ -18,7 +18,7 @@ from concordant.models.preference_model import PreferenceModel
 from concordant.models.shared_rows import RowBatch
 from concordant.runs import Run
 from concordant.train.course import Course
-from concordant.train.lessons import Lesson, comparison_lessons
+from concordant.train.lessons import Lesson, Lessons
 from concordant.train.pm import _gradient, _Training, model_to_train, train_pm
 from concordant.train_config import PreferenceModelConfig
 from toy_lessons import good_over_bad, preference
@@ -53,14 +53,14 @@ def model(toy: ToyModels) -> PreferenceModel:
 
 def test_the_chosen_reply_comes_first(model: PreferenceModel) -> None:
     swapped = preference("how", "yes", "no", strength=3).swap()
-    lessons, dropped = comparison_lessons(model, [swapped], 1.0)
-    tokens = [model.format.text(reply) for reply in lessons[0].row.replies]
-    assert (tokens, dict(dropped), lessons[0].worker_kind) == (["yes", "no"], {}, "unknown")
+    (lesson,) = Lessons.of(model, [swapped], PreferenceModelConfig()).rows
+    tokens = [model.format.text(reply) for reply in lesson.row.replies]
+    assert (tokens, lesson.worker_kind) == (["yes", "no"], "unknown")
 
 
 def test_what_teaches_nothing_is_dropped_and_counted(model: PreferenceModel, tmp_path: Path) -> None:
-    lessons, dropped = comparison_lessons(model, [*UNUSABLE, preference("how", "yes", "no", strength=2)], 1.0)
-    assert (len(lessons), dict(dropped)) == (1, REASONS)
+    lessons = Lessons.of(model, [*UNUSABLE, preference("how", "yes", "no", strength=2)], PreferenceModelConfig())
+    assert (len(lessons.rows), lessons.said()["dropped"]) == (1, REASONS)
     result = train(tmp_path / "run", model, [*UNUSABLE, *good_over_bad(8)])
     assert (result["comparisons"], result["dropped"]) == (8, REASONS)
 
@@ -99,10 +99,10 @@ def gradient_of(
     config = PreferenceModelConfig(**{"gradient_clip": 1e9, **settings})
     fresh = model_to_train(folder or toy.chat, config)
     fresh.network.double().requires_grad_(True)
-    lessons, _ = comparison_lessons(fresh, items, config.harmless_weight)
+    lessons = Lessons.of(fresh, items, config.model_copy(update={"order": "given"}))
     course = Course(fresh.network, AdamW(fresh.network.parameters()), floor=0.7)
-    training = _Training(fresh, course, Machine("cpu", 1, "float32", {}), Team())
-    metrics = _gradient(training, lessons, config)
+    training = _Training(fresh, lessons, course, Machine("cpu", 1, "float32", {}), Team())
+    metrics = _gradient(training, lessons.rows, config)
     named = fresh.network.named_parameters()
     return metrics, {name: weight.grad.clone() for name, weight in named if weight.grad is not None}
 
@@ -158,7 +158,8 @@ def test_lambda_weighs_harmless_comparisons_alone(toy: ToyModels) -> None:
 
 
 def test_weights_come_from_the_objective(model: PreferenceModel) -> None:
-    lessons, _ = comparison_lessons(model, [UNEVEN[0], harmful(UNEVEN[1])], 2.5)
+    config = PreferenceModelConfig(harmless_weight=2.5, order="given")
+    lessons = Lessons.of(model, [UNEVEN[0], harmful(UNEVEN[1])], config).rows
     assert [lesson.weight for lesson in lessons] == [1.0, 2.5]
     assert Lesson(lessons[0].row).weight == 1.0
 

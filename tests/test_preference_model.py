@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from concordant.conversation import Conversation
 from concordant.errors import UserError
-from concordant.models.preference_model import END_OF_CONTEXT, PreferenceModel, is_preference_model
+from concordant.models.made_model import is_preference_model
+from concordant.models.preference_model import END_OF_CONTEXT, PreferenceModel
 from concordant.models.shared_rows import RowBatch
 from toy_model import CONTEXT, ToyModels, same_weights
 

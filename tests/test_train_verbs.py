@@ -254,7 +254,7 @@ def test_pmp_then_pm(data: Path, toy: ToyModels, tmp_path: Path, capsys: pytest.
 
     pm = ["train", "pm", "--data", str(data), "--model", str(tmp_path / "pmp"), "--out", str(tmp_path / "pm"), *SMALL]
     assert main(pm) == 0
-    assert Run.open(tmp_path / "pm").head["parents"]["base"] == str(tmp_path / "pmp")
+    assert Run.open(tmp_path / "pm").head["parents"]["base"] == model_id(tmp_path / "pmp")
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "pm")
 
 

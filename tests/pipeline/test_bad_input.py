@@ -17,6 +17,7 @@ from transformers import AutoTokenizer
 from concordant.cli import main
 from concordant.models.preference_model import PreferenceModel
 from concordant.runs import Run
+from concordant.train.losses import preference_loss
 from hh_rows import write_hh
 from toy_lessons import good_over_bad, preference
 from toy_model import ToyModels
@@ -137,18 +138,15 @@ def test_a_tokenizer_without_padding_template_or_end(
 def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(
     toy: ToyModels, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from concordant.train import pm as training
-
     command = train_pm(toy.chat, "--data", data, "--out", tmp_path / "run", "--set", "checkpoint_seconds=0")
-    exact = training.preference_loss
     calls = []
 
     def broken(chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:
         calls.append(1)
-        return exact(chosen, rejected) * (float("nan") if len(calls) == 3 else 1.0)
+        return preference_loss(chosen, rejected) * (float("nan") if len(calls) == 3 else 1.0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "preference_loss", broken)
+        patch.setattr("concordant.train.pm.preference_loss", broken)
         message = refused(capsys, command)
     assert "the loss became nan" in message and "the run diverged; its last good checkpoint is kept" in message
     said(capsys, command)
