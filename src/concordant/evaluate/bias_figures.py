@@ -119,7 +119,7 @@ def _bbq_figure(result: Json, name: str) -> Figure:
         for mark, model in enumerate(models):
             parts = [of_model[model][category][condition] for category, condition in lines]
             shown = [empty if p["bias"] is None else {"value": p["bias"], "ci95": p["bias_ci95"]} for p in parts]
-            _bars(ax, places, shown, mark, len(models), 1)
+            _bars(ax, places, shown, mark, len(models), 1.0)
         said = {"ambig": "open", "disambig": "told"}
         _name_lines(ax, places, [f"{category.replace('_', ' ')}, {said[condition]}" for category, condition in lines])
         ax.set_xlabel("bias score")
@@ -164,7 +164,7 @@ def _sentiment_figure(result: Json) -> Figure:
         (SENTIMENT, title, caption),
         [group for group in groups],
         {m: [{"value": p["groups"][g]["kindness"], **p["groups"][g]} for g in groups] for m, p in parts.items()},
-        ("kindness, 0 to 1", 1, 0.5),
+        ("kindness, 0 to 1", 1.0, 0.5),
     )
 
 
@@ -195,7 +195,7 @@ def refusal_figure(result: Json) -> Figure:
 
     heads = (REFUSALS, title, caption)
     return _lines_figure(
-        heads, lines, {model: shares(part) for model, part in parts.items()}, ("refused (%)", 100, None)
+        heads, lines, {model: shares(part) for model, part in parts.items()}, ("refused (%)", 100.0, None)
     )
 
 

@@ -82,7 +82,7 @@ def task_figure(result: Json, question: Question) -> Figure | Missing:
         ax, places = axes[0], np.arange(len(rows))[::-1]
         ax.plot([100 * row["chance"] for row in rows], places, "|", color=GREY, markersize=9)
         for mark, name in enumerate(models):
-            _bars(ax, places, [row["scores"][name] for row in rows], mark, len(models), 100)
+            _bars(ax, places, [row["scores"][name] for row in rows], mark, len(models), 100.0)
         _name_lines(ax, places, [f"{_title(row['task'])}" for row in rows])
         ax.set_xlabel("right (%)")
         _legend(ax, models)
@@ -126,7 +126,7 @@ def tax_figure(result: Json) -> Figure | Missing:
         ax, places = axes[0], np.arange(len(rows))[::-1]
         ax.axvline(0, color=INK, linewidth=0.7)
         for mark, name in enumerate(later):
-            _bars(ax, places, [row["differences"][name] for row in rows], mark, len(later), 100)
+            _bars(ax, places, [row["differences"][name] for row in rows], mark, len(later), 100.0)
         _name_lines(ax, places, [f"{_title(row['task'])}, {row['shots']}-shot" for row in rows])
         ax.set_xlabel(f"points ahead of {before}")
         if len(later) > 1:
