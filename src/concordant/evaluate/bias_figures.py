@@ -86,7 +86,12 @@ def _occupation_figure(result: Json, name: str) -> Figure:
             points = np.array([[women, bias] for _, women, bias in part["points"][model]])
             ax.plot(100 * points[:, 0], points[:, 1], shape, color=color, markersize=3, alpha=0.75, linewidth=0)
             key(ax, len(models) - 1 - place, f"{sign} {model}", color)
-        ax.set(xlabel="women in the occupation (%)", ylabel="log P(female) / P(male)")
+        low, high = ax.get_ylim()  # room for the names
+        ax.set(
+            xlabel="women in the occupation (%)",
+            ylabel="log P(female) / P(male)",
+            ylim=(low - 0.2 * (high - low), high),
+        )
 
     table: list[list[Any]] = [["occupation", "share_of_women", "model", "log_ratio"]]
     table += [[item, women, model, bias] for model in result["models"] for item, women, bias in part["points"][model]]

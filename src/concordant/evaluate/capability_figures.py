@@ -47,6 +47,8 @@ TAX = Question(
 
 _MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (INK, "D"), (GREY, "v"))
 MOST_MODELS = len(_MARKS)
+_AXES_POINTS = 125
+"""Height of the axes, about."""
 _MISSING = "Capabilities were not measured; run 'concordant evaluate capabilities MODEL MODEL --out DIR'."
 
 
@@ -170,6 +172,9 @@ def _name_lines(ax: Any, places: Any, names: Sequence[str]) -> None:
 
 
 def _legend(ax: Any, models: Sequence[str]) -> None:
+    """The models' names in the lower right corner, in room that is made for them below the lines."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - (high - low) * (9 * len(models) + 4) / _AXES_POINTS, high)
     shapes = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼"}
     for line, name in enumerate(reversed(models)):
         color, shape = _MARKS[len(models) - 1 - line]
