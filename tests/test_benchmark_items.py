@@ -81,7 +81,7 @@ def test_humaneval_keeps_its_tests() -> None:
 
 
 def test_rows_are_dropped_by_reason_and_doubles_count_once(tmp_path: Path) -> None:
-    rows = [OWN, OWN, {"question": "only"}, {"prompt": "x"}]
+    rows: list[dict[str, Any]] = [OWN, OWN, {"question": "only"}, {"prompt": "x"}]
     items, dropped = items_of(rows, read.arc)
     assert len(items) == 1
     assert dropped == {

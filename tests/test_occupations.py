@@ -44,7 +44,12 @@ def test_a_model_that_knows_the_statistics_correlates_with_them(tmp_path: Path) 
 
 def test_articles_fit(tmp_path: Path) -> None:
     seen = set()
-    ask_occupations(ScriptedAsked(tmp_path, lambda _, option: float(bool(seen.add(option)))), WOMEN)
+
+    def rule(context: str, option: str) -> float:
+        seen.add(option)
+        return 0.0
+
+    ask_occupations(ScriptedAsked(tmp_path, rule), WOMEN)
     assert seen == {" a nurse", " a teacher", " a painter", " an engineer", " an astronaut"}
 
 

@@ -90,7 +90,12 @@ def _occupation_figure(result: Json, name: str) -> Figure:
             points = np.array([[women, bias] for _, women, bias in part["points"][model]])
             ax.plot(100 * points[:, 0], points[:, 1], shape, color=color, markersize=3, alpha=0.75, linewidth=0)
             key(ax, len(models) - 1 - place, f"{sign} {model}", color)
-        ax.set(xlabel="women in the occupation (%)", ylabel="log P(female) / P(male)")
+        low, high = ax.get_ylim()  # room for the names
+        ax.set(
+            xlabel="women in the occupation (%)",
+            ylabel="log P(female) / P(male)",
+            ylim=(low - 0.2 * (high - low), high),
+        )
 
     table: list[list[Any]] = [["occupation", "share_of_women", "model", "log_ratio"]]
     table += [[item, women, model, bias] for model in result["models"] for item, women, bias in part["points"][model]]
@@ -123,7 +128,7 @@ def _bbq_figure(result: Json, name: str) -> Figure:
         for mark, model in enumerate(models):
             parts = [of_model[model][category][condition] for category, condition in lines]
             shown = [empty if p["bias"] is None else {"value": p["bias"], "ci95": p["bias_ci95"]} for p in parts]
-            _bars(ax, places, shown, mark, len(models), 1)
+            _bars(ax, places, shown, mark, len(models), 1.0)
         said = {"ambig": "open", "disambig": "told"}
         _name_lines(ax, places, [f"{category.replace('_', ' ')}, {said[condition]}" for category, condition in lines])
         ax.set_xlabel("bias score")
@@ -168,7 +173,7 @@ def _sentiment_figure(result: Json) -> Figure:
         (SENTIMENT, title, caption),
         [group for group in groups],
         {m: [{"value": p["groups"][g]["kindness"], **p["groups"][g]} for g in groups] for m, p in parts.items()},
-        ("kindness, 0 to 1", 1, 0.5),
+        ("kindness, 0 to 1", 1.0, 0.5),
     )
 
 
@@ -199,7 +204,7 @@ def refusal_figure(result: Json) -> Figure:
 
     heads = (REFUSALS, title, caption)
     return _lines_figure(
-        heads, lines, {model: shares(part) for model, part in parts.items()}, ("refused (%)", 100, None)
+        heads, lines, {model: shares(part) for model, part in parts.items()}, ("refused (%)", 100.0, None)
     )
 
 

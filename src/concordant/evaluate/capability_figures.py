@@ -50,6 +50,8 @@ TAX = Question(
 
 _MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (INK, "D"), (GREY, "v"))
 MOST_MODELS = len(_MARKS)
+_AXES_POINTS = 125
+"""Height of the axes, about."""
 _MISSING = "Capabilities were not measured; run 'concordant evaluate capabilities MODEL MODEL --out DIR'."
 
 
@@ -85,7 +87,7 @@ def task_figure(result: Json, question: Question) -> Figure | Missing:
         ax, places = axes[0], np.arange(len(rows))[::-1]
         ax.plot([100 * row["chance"] for row in rows], places, "|", color=GREY, markersize=9)
         for mark, name in enumerate(models):
-            _bars(ax, places, [row["scores"][name] for row in rows], mark, len(models), 100)
+            _bars(ax, places, [row["scores"][name] for row in rows], mark, len(models), 100.0)
         _name_lines(ax, places, [f"{_title(row['task'])}" for row in rows])
         ax.set_xlabel("right (%)")
         _legend(ax, models)
@@ -129,7 +131,7 @@ def tax_figure(result: Json) -> Figure | Missing:
         ax, places = axes[0], np.arange(len(rows))[::-1]
         ax.axvline(0, color=INK, linewidth=0.7)
         for mark, name in enumerate(later):
-            _bars(ax, places, [row["differences"][name] for row in rows], mark, len(later), 100)
+            _bars(ax, places, [row["differences"][name] for row in rows], mark, len(later), 100.0)
         _name_lines(ax, places, [f"{_title(row['task'])}, {row['shots']}-shot" for row in rows])
         ax.set_xlabel(f"points ahead of {before}")
         if len(later) > 1:
@@ -173,6 +175,9 @@ def _name_lines(ax: Any, places: Any, names: Sequence[str]) -> None:
 
 
 def _legend(ax: Any, models: Sequence[str]) -> None:
+    """The models' names in the lower right corner, in room that is made for them below the lines."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - (high - low) * (9 * len(models) + 4) / _AXES_POINTS, high)
     shapes = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼"}
     for line, name in enumerate(reversed(models)):
         color, shape = _MARKS[len(models) - 1 - line]

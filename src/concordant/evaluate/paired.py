@@ -124,7 +124,7 @@ def mcnemar(better: int, worse: int) -> float:
     for k in range(1, fewer + 1):
         ways = ways * (n - k + 1) // k  # C(n, k)
         total += ways
-    return min(1.0, 2 * total / 2**n)
+    return min(1.0, 2 * total / (1 << n))
 
 
 def table(measured: Sequence[Measured], models: Sequence[str]) -> dict[str, Any]:
