@@ -87,7 +87,8 @@ def test_export_and_its_card(collected: Programme, tmp_path: Path, capsys: pytes
     assert only["worker_kinds"] == {"person": 1}
     scripted = ("--worker-kind", "scripted")
     by_scripts = run(capsys, collected, "data", "export", tmp_path / "z.parquet", "--format", "parquet", *scripted)
-    assert set(by_scripts["worker_kinds"]) == {"scripted"}
+    kinds = by_scripts["worker_kinds"]
+    assert isinstance(kinds, dict) and set(kinds) == {"scripted"}
     main(["data", "export", str(tmp_path / "x.jsonl"), "--format", "hh", "--dir", str(collected.path)])
     assert "2 preferences (1 person, 1 scripted); left out: 1 weakest strength" in capsys.readouterr().out
 

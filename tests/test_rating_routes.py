@@ -59,8 +59,8 @@ def test_the_anchor_and_the_kind_of_worker_can_be_chosen(staff: TestClient, stor
 
 
 def test_models_without_a_link_have_no_number(staff: TestClient, story: Story) -> None:
-    island = [add_snapshot(story.db, label, SnapshotKind.MODEL, {"folder": label, "adapter": None}) for label in "xy"]
-    play(story.db, story.ben, draw(*island), [1])
+    x, y = (add_snapshot(story.db, label, SnapshotKind.MODEL, {"folder": label, "adapter": None}) for label in "xy")
+    play(story.db, story.ben, draw(x, y), [1])
     assert "no game links base with x, y" in flat(staff.get("/researcher/ratings").text)
     rows = {row["model"]: row for row in rows_of(staff.get("/researcher/ratings?csv=board-helpful").text)}
     assert (rows["x"]["elo"], rows["x"]["interval"], rows["policy"]["elo"]) == ("", "not connected", "-191")

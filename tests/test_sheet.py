@@ -1,6 +1,7 @@
 import csv
 import io
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from fastapi import Request
@@ -67,7 +68,10 @@ def test_values_are_written_in_one_way(value: object, kind: str, text: str) -> N
 
 
 def test_a_file_has_every_row_and_no_formula() -> None:
-    rows = [{"a": "=1+1", "b": WHEN, "c": ("x", "y")}, *({"a": n, "b": None, "c": "-"} for n in range(1200))]
+    rows: list[dict[str, Any]] = [
+        {"a": "=1+1", "b": WHEN, "c": ("x", "y")},
+        *({"a": n, "b": None, "c": "-"} for n in range(1200)),
+    ]
     answer = csv_file("table", ["a", "b", "c"], rows)
     pieces = [piece for piece in _drain(answer)]
     lines = list(csv.reader(io.StringIO("".join(pieces))))

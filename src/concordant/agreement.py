@@ -201,7 +201,8 @@ def _distances(margin: Numbers, level: Level) -> Numbers:
     size = len(margin)
     places = np.arange(size)
     if level == "nominal":
-        return (places[:, None] != places[None, :]).astype(np.float64)
+        apart: Numbers = (places[:, None] != places[None, :]).astype(np.float64)
+        return apart
     if level == "interval":
         return ((places[:, None] - places[None, :]) ** 2).astype(np.float64)
     middle = np.cumsum(margin) - margin / 2  # the mean rank of a value's answers

@@ -135,7 +135,8 @@ def desk(request: Request, room: Room, page: str, sheets: Iterable[Sheet] = (), 
 
 def desk_page(request: Request, room: Room, page: str, **values: Any) -> HTMLResponse:
     """A page of the desk; ``address`` is where it is."""
-    return room.page(f"{page}.html", **({"here": page, "address": Address.of(request)} | values))
+    given: dict[str, Any] = {"here": page, "address": Address.of(request)} | values
+    return room.page(f"{page}.html", **given)
 
 
 def csv_file(name: str, columns: Sequence[str], rows: Iterable[Row]) -> StreamingResponse:

@@ -164,7 +164,7 @@ def _number(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(ChoiceRow)) or 0
 
 
-def _joined(statement: Select[Any], first: Any, second: Any) -> Select[Any]:
+def _joined(statement: Select[*tuple[Any, ...]], first: Any, second: Any) -> Select[*tuple[Any, ...]]:
     """Choices with all that they are about."""
     return (
         statement.join(ComparisonRow, ComparisonRow.id == ChoiceRow.comparison_id)

@@ -134,6 +134,7 @@ def answered(session: Session) -> list[tuple[Pair, str, ChoiceRow]]:
     )
     found = []
     for opinion, choice, comparison, talk in rows:
+        assert opinion.button is not None  # the statement asks for those that were given
         first, second = _unswapped(choice.button, comparison.swap), _unswapped(opinion.button, opinion.swap)
         pair = Pair((talk.worker_id, opinion.worker_id), talk.objective, first, second)
         found.append((pair, comparison.id, choice))

@@ -45,7 +45,7 @@ def whereabouts(db: Database, ids: Collection[str]) -> dict[str, Whereabouts]:
     return found
 
 
-def _statements(ids: Collection[str]) -> dict[str, Select[Any]]:
+def _statements(ids: Collection[str]) -> dict[str, Select[str, str, str]]:
     """What → a statement for (id, name, where it is shown)."""
     opening = and_(MessageRow.talk_id == TalkRow.id, MessageRow.turn == 1)
     return {
