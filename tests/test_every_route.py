@@ -37,6 +37,7 @@ class Door(Enum):
     GUEST = "workers who opened their link, even before they agree"
     WORKER = "workers who agreed; who has not is led to the text (303)"
     OWN = "the same, for what is their own; another worker's is not there (404)"
+    KEY = "programs with a key; everybody else gets 401"
     REVIEWER = "staff of any role"
     RESEARCHER = "researchers"
 
@@ -85,6 +86,57 @@ DOORS = {
     "POST /researcher/settings/members/{staff_id}/link": Door.RESEARCHER,
     "POST /researcher/settings/members/{staff_id}/role": Door.RESEARCHER,
     "POST /researcher/settings/members/{staff_id}/active": Door.RESEARCHER,
+    "GET /v1/models": Door.KEY,
+    "GET /v1/models/{model:path}": Door.KEY,
+    "POST /v1/chat/completions": Door.KEY,
+    "GET /researcher/deployments": Door.RESEARCHER,
+    "POST /researcher/deployments/add": Door.RESEARCHER,
+    "POST /researcher/deployments/{deployment}/{act}": Door.RESEARCHER,
+    "POST /work/look/next": Door.WORKER,
+    "POST /work/look": Door.WORKER,
+    "GET /review/workers": Door.RESEARCHER,
+    "GET /review/workers/{worker_id}": Door.RESEARCHER,
+    "POST /review/workers/{worker_id}/select": Door.RESEARCHER,
+    "POST /review/workers/{worker_id}/exclude": Door.RESEARCHER,
+    "POST /review/workers/{worker_id}/admit": Door.RESEARCHER,
+    "GET /review/agreement": Door.RESEARCHER,
+    "GET /review": Door.REVIEWER,
+    "POST /review/next": Door.REVIEWER,
+    "POST /review": Door.REVIEWER,
+    "POST /review/undo": Door.REVIEWER,
+    "GET /researcher/audit": Door.RESEARCHER,
+    "GET /researcher/audit.csv": Door.RESEARCHER,
+    "GET /researcher/conversations.csv": Door.RESEARCHER,
+    "GET /work/session/{sitting_id}": Door.GUEST,
+    "GET /researcher/exports": Door.RESEARCHER,
+    "GET /researcher/exports/{format}/{name}": Door.RESEARCHER,
+    "GET /researcher/cards/{format}": Door.RESEARCHER,
+    "GET /work/messages": Door.GUEST,
+    "POST /work/messages": Door.GUEST,
+    "POST /work/aside": Door.GUEST,
+    "GET /researcher/messages": Door.RESEARCHER,
+    "GET /researcher/messages/{worker_id}": Door.RESEARCHER,
+    "POST /researcher/messages/{worker_id}": Door.RESEARCHER,
+    "POST /researcher/announcements": Door.RESEARCHER,
+    "POST /researcher/announcements/{announcement_id}/end": Door.RESEARCHER,
+    "GET /researcher/iterations": Door.RESEARCHER,
+    "GET /researcher/runs/{name}": Door.RESEARCHER,
+    "GET /researcher/data": Door.RESEARCHER,
+    "GET /researcher/pay": Door.RESEARCHER,
+    "POST /researcher/pay": Door.RESEARCHER,
+    "POST /researcher/workers/{worker_id}/bonus": Door.RESEARCHER,
+    "GET /researcher/pay.csv": Door.RESEARCHER,
+    "GET /researcher/pay-panel.csv": Door.RESEARCHER,
+    "GET /researcher/ratings": Door.RESEARCHER,
+    "GET /researcher/throughput": Door.RESEARCHER,
+    "GET /researcher/workers": Door.RESEARCHER,
+    "POST /researcher/workers": Door.RESEARCHER,
+    "GET /researcher/workers.csv": Door.RESEARCHER,
+    "GET /researcher/workers/{worker_id}": Door.RESEARCHER,
+    "POST /researcher/workers/{worker_id}/link": Door.RESEARCHER,
+    "POST /researcher/workers/{worker_id}/edits": Door.RESEARCHER,
+    "GET /researcher/workers/{worker_id}/erase": Door.RESEARCHER,
+    "POST /researcher/workers/{worker_id}/erase": Door.RESEARCHER,
 }
 """Every route: method and path → who may use it."""
 
@@ -100,6 +152,7 @@ LET_IN = {
     Door.GUEST: {"guest", "worker", "other worker"},
     Door.WORKER: {"worker", "other worker"},
     Door.OWN: {"worker"},
+    Door.KEY: set(),
     Door.REVIEWER: {"reviewer", "researcher"},
     Door.RESEARCHER: {"researcher"},
 }
@@ -212,6 +265,8 @@ def _expected(door: Door, visitor: str) -> int | None:
     """Status of the refusal, None where the visitor comes in."""
     if visitor in LET_IN[door]:
         return None
+    if door is Door.KEY:
+        return 401
     if visitor == "guest" and door in (Door.WORKER, Door.OWN):
         return 303
     return 404 if visitor == "other worker" and door is Door.OWN else 403

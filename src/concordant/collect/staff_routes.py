@@ -21,7 +21,7 @@ from concordant.store.staff_sessions import end_other_sessions, end_session, ses
 router = APIRouter(prefix="/staff")
 Field = Annotated[str, Form()]
 ACCOUNT = "/staff/account"
-HOME = {Role.RESEARCHER: "/researcher", Role.REVIEWER: ACCOUNT}
+HOME = {Role.RESEARCHER: "/researcher", Role.REVIEWER: "/review"}
 """Where signing in leads, when one did not want to go anywhere else."""
 
 _WRONG = "The login or the password is not right."
