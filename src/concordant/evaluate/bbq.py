@@ -156,7 +156,8 @@ def _bias_interval(rows: Sequence[dict[str, Any]], code: NDArray[np.int64]) -> l
     """95 % interval of the bias score, whole templates drawn anew."""
 
     def sums(values: list[float]) -> NDArray[np.float64]:
-        return np.bincount(code, weights=np.array(values, dtype=np.float64))
+        found: NDArray[np.float64] = np.bincount(code, weights=np.array(values)).astype(np.float64)
+        return found
 
     biased = sums([float(row["biased"] is True) for row in rows])
     named = sums([float(row["biased"] is not None) for row in rows])

@@ -81,7 +81,7 @@ def passes(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             half = error * t95(len(rows) - 1)
             ci95 = (max(0.0, mean - half), min(1.0, mean + half))
         else:  # problems that are all alike have no spread to go by
-            ci95 = wilson(mean, len(rows))
+            ci95 = wilson(mean, float(len(rows)))
         found[str(k)] = {"value": mean, "ci95": list(ci95)}
     return found
 
