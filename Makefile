@@ -4,6 +4,7 @@ PYTHON ?= python3
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 TEST_ARGS ?=
+TEST_WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
 LOCK := requirements.lock
@@ -28,8 +29,8 @@ install: $(READY) ## set up .venv with the versions of requirements.lock (the ot
 demo: $(READY) ## the whole circle on this machine, from nothing; DEMO_ARGS="--quick" for the small one
 	@$(BIN)/concordant demo $(DEMO_ARGS)
 
-test: $(READY) ## all tests; TEST_ARGS="-k sampler" for some of them
-	@PYTHONPATH=tests $(BIN)/python -m pytest -p require_all $(TEST_ARGS)
+test: $(READY) ## all tests, by two processes; TEST_ARGS="-k sampler" for some of them
+	@PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p require_all -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
 check: $(READY) ## what a commit must pass: format, lint, types, layers, docs
 	@echo "Format and lint …" && $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

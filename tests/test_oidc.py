@@ -1,5 +1,6 @@
 """Single sign-on against a provider on this machine, with real signatures: who comes in, and every way not to."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -103,6 +104,8 @@ def test_a_claim_gives_a_role(store: Database, issuer: FakeIssuer, groups: objec
     assert [one.staff.role.value for one in members(store)] == ([] if role is None else [role])
 
 
+NOW = int(time.time())
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"email": "eve@example.org"}, "have no role here"),
     ({"email_verified": False}, "have no role here"),
@@ -114,15 +117,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"aud": ["the client", "another"]}, "cannot be trusted"),
     ({"azp": "another client"}, "cannot be trusted"),
     ({"iss": "https://elsewhere.example"}, "cannot be trusted"),
-    ({"exp": int(time.time()) - 3600}, "cannot be trusted"),
+    ({"exp": NOW - 3600}, "cannot be trusted"),
     ({"exp": None}, "cannot be trusted"),
-    ({"iat": int(time.time()) + 3600}, "cannot be trusted"),
+    ({"iat": NOW + 3600}, "cannot be trusted"),
     ({"sub": None}, "cannot be trusted"),
     ({"at_hash": "AAAA"}, "cannot be trusted"),
 ]
 
 
-@pytest.mark.parametrize(("claims", "said"), WRONG, ids=[str(claims) for claims, _ in WRONG])
+@pytest.mark.parametrize(("claims", "said"), WRONG, ids=[re.sub(r"\d{9,}", "…", str(claims)) for claims, _ in WRONG])
 def test_a_token_that_says_something_else_lets_nobody_in(
     store: Database, issuer: FakeIssuer, claims: dict[str, Any], said: str
 ) -> None:

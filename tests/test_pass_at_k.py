@@ -43,6 +43,8 @@ def test_the_mean_over_problems() -> None:
     assert list(found) == ["1", "5"]
     assert (found["1"]["value"], found["5"]["value"]) == (pytest.approx(0.2), pytest.approx(0.5))
     assert found["5"]["ci95"] == [0, 1]
+    none = passes([{"item": str(number), "n": 1, "passed": 0} for number in range(10)])["1"]
+    assert none["value"] == 0 and none["ci95"] == pytest.approx([0, 0.2775], abs=1e-4)  # Wilson's, 0 of 10
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import numpy as np
 from concordant.evaluate.answers import Answers, key_of
 from concordant.evaluate.asked_model import AskedModel, Opening, Writing
 from concordant.evaluate.benchmark_items import Item
-from concordant.evaluate.intervals import clustered_mean, t95
+from concordant.evaluate.intervals import clustered_mean, t95, wilson
 from concordant.runs import Watch
 from concordant.sandbox import Limits, Verdict, run_program
 
@@ -77,8 +77,12 @@ def passes(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for k in (k for k in PAPER_KS if k <= n):
         values = np.array([pass_at_k(row["n"], row["passed"], k) for row in rows])
         mean, error = clustered_mean(values, [row["item"] for row in rows])
-        half = error * t95(len(rows) - 1) if len(rows) > 1 else math.inf
-        found[str(k)] = {"value": mean, "ci95": [max(0.0, mean - half), min(1.0, mean + half)]}
+        if error > 0 and len(rows) > 1:
+            half = error * t95(len(rows) - 1)
+            ci95 = (max(0.0, mean - half), min(1.0, mean + half))
+        else:  # problems that are all alike have no spread to go by
+            ci95 = wilson(mean, float(len(rows)))
+        found[str(k)] = {"value": mean, "ci95": list(ci95)}
     return found
 
 
