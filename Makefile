@@ -30,7 +30,7 @@ demo: $(READY) ## the whole circle on this machine, from nothing; DEMO_ARGS="--q
 	@$(BIN)/concordant demo $(DEMO_ARGS)
 
 test: $(READY) ## all tests, by two processes; TEST_ARGS="-k sampler" for some of them
-	@PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p require_all -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
+	@PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p require_all -n $(TEST_WORKERS) --dist worksteal $(TEST_ARGS)
 
 check: $(READY) ## what a commit must pass: format, lint, types, layers, docs
 	@echo "Format and lint …" && $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

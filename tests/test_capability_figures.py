@@ -58,4 +58,4 @@ def test_a_report_shows_them(tmp_path: Path) -> None:
     page = write_report(material, tmp_path / "report").index.read_text()
     assert "policy against base: +15.0 points" in page and "arc-easy, 0-shot" in page
     assert (tmp_path / "report/alignment-tax.csv").exists()
-    assert "Capabilities" not in write_report(gather("Report", Sources()), tmp_path / "other").index.read_text()
+    assert "<h2>Capabilities" not in write_report(gather("Report", Sources()), tmp_path / "other").index.read_text()

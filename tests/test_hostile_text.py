@@ -110,7 +110,7 @@ def _try(visitor: Visitor, operation: Operation, ids: list[str]) -> None:
     value = st.one_of(st.sampled_from(ids), st.sampled_from(STRANGE), st.integers(0, 9).map(str), st.text(max_size=40))
     value = value.filter(lambda text: not any("\ud800" <= one <= "\udfff" for one in text))
 
-    @settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.fixed_dictionaries({}, optional=dict.fromkeys(fields, value)), value)
     def run(filled: dict[str, str], named: str) -> None:
         address = path

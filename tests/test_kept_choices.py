@@ -28,7 +28,7 @@ from served import Served
 from stories import ask, base_model, draw, person, play
 from visitors import fresh_store
 
-WORKERS, TURNS = 10, 3
+WORKERS, TURNS = 6, 3
 
 
 @pytest.mark.slow

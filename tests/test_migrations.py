@@ -10,7 +10,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import DatabaseError
 
 import concordant.store
@@ -113,7 +113,10 @@ def test_nothing_is_lost_from_the_first_revision_to_the_newest(old_url: str) -> 
     database = Database.open(old_url)
     try:
         after = _rows(old_url)
+        assert before.keys() - after.keys() == {"staff_tokens"}, "links that never ended, since there are accounts"
         for table, rows in before.items():
+            if table not in after:
+                continue
             for row, now in zip(rows, after[table], strict=True):
                 assert {name: now[name] for name in row} == row, table
         ended, waiting = view(database, "t1"), current_talk(database, "w")
@@ -148,7 +151,8 @@ def _rows(url: str) -> dict[str, list[dict[str, Any]]]:
                 (dict(row) for row in connection.execute(text(f"SELECT * FROM {table}")).mappings()),
                 key=lambda row: str([row.get(name) for name in ("id", "name", "token_hash")]),
             )
-            for table in OLD
+            for table in inspect(engine).get_table_names()
+            if table in OLD
         }
     engine.dispose()
     return found

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from concordant.cli import main
+from concordant.commands.outcome import for_terminal
 from concordant.conversation import Conversation
 from concordant.models.language_model import LanguageModel
 from concordant.models.preference_model import PreferenceModel
@@ -72,7 +73,7 @@ def test_replies(toy: ToyModels, capsys: pytest.CaptureFixture[str]) -> None:
     assert len({reply["text"] for reply in replies}) == 3
     assert all(1 <= reply["tokens"] <= 12 and reply["score"] is None for reply in replies)
     assert main([*sample(str(toy.chat)), "-n", "3"]) == 0
-    assert capsys.readouterr().out == "\n\n".join(reply["text"] for reply in replies) + "\n"
+    assert capsys.readouterr().out == for_terminal("\n\n".join(reply["text"] for reply in replies)) + "\n"
     assert main([*sample(str(toy.chat)), "-n", "3", "--seed", "1", "--json"]) == 0
     assert said(capsys)["replies"] != replies
 
@@ -108,7 +109,7 @@ def test_scores_and_the_best_of_k(toy: ToyModels, pm: Path, capsys: pytest.Captu
     best = [max(part, key=lambda reply: reply["score"]) for part in (replies[:4], replies[4:])]
     assert [reply["text"] for reply in said(capsys)["replies"]] == [reply["text"] for reply in best]
     assert main([*sample(str(toy.chat)), "--best-of", "4", "--pm", str(pm)]) == 0
-    assert capsys.readouterr().out == f"[{best[0]['score']:+.3f}] {best[0]['text']}\n"
+    assert capsys.readouterr().out == f"[{best[0]['score']:+.3f}] {for_terminal(best[0]['text'])}\n"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -74,40 +73,6 @@ def test_their_own_log_equals_the_store(served: Served, tmp_path: Path) -> None:
     assert all(talk.ended is not None and talk.rating is not None for talk in talks)
     assert kinds == {WorkerKind.SCRIPTED} and len(kept) == 15
     assert len({one.prompt.first_human_turn for one in kept}) == 6
-
-
-@pytest.mark.slow
-def test_nothing_is_lost_or_doubled_when_processes_are_killed(tmp_path: Path) -> None:
-    """kill -9 of the web process after a quarter of the choices, of the generator after a half."""
-    marks = {8: threading.Event(), 20: threading.Event()}
-    with Served(tmp_path / "p", seconds=0.01) as served:
-
-        def kill() -> None:
-            assert marks[8].wait(60)
-            served.kill()
-            served.start()
-            assert marks[20].wait(60)
-            served.kill_generator()
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        plan = Plan(served.url, 8, study="kill", workers=8, log=tmp_path / "log.jsonl", taste=ScriptedTaste(seed=1))
-        with store(served) as db:
-            report = simulate(db, CollectConfig(), plan, lambda _, n: marks[n].set() if n in marks else None)
-        killer.join()
-        in_store = chosen(served, "kill")
-        assert not killer.is_alive() and report.repeats > 0, "nothing was killed, so nothing is shown"
-        assert report.choices == 32 and report.conversations == 8
-        assert sorted(logged(tmp_path / "log.jsonl")) == sorted(in_store)
-        assert len({comparison for comparison, _ in in_store}) == len(in_store) == 32
-        with closing(sqlite3.connect(served.folder / "store.sqlite")) as connection:
-            for table in ("messages", "comparisons"):
-                assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (32,)
-            assert connection.execute("SELECT count(*), min(status) FROM replies").fetchone() == (64, "done")
-            swaps = connection.execute(
-                "SELECT m.talk_id, p.swap FROM comparisons p JOIN messages m ON m.id = p.message_id"
-            ).fetchall()
-    check_sides(swaps)
 
 
 def check_sides(swaps: list[tuple[str, int]]) -> None:

@@ -160,7 +160,7 @@ def test_an_invitation_asks_for_a_password_and_comes_in(browser: TestClient, sto
         answer = browser.post(address, data={"password": password, "again": again})
         assert answer.status_code == 422 and said in answer.text
     answer = browser.post(address, data={"password": GOOD, "again": GOOD}, follow_redirects=False)
-    assert answer.status_code == 303 and answer.headers["location"] == "/staff/account"
+    assert answer.status_code == 303 and answer.headers["location"] == "/review"
     own = browser.get("/staff/account")
     assert own.status_code == 200 and 'href="/researcher' not in own.text, "no way to pages that would not open"
     assert another(browser).post(address, data={"password": BETTER, "again": BETTER}).status_code == 404

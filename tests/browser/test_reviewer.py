@@ -79,7 +79,7 @@ def test_a_reviewer_by_keys_alone(page: Page, served: Served, store: Database) -
     for hour in range(3):
         tell(store, ann, model, Story(NOON + timedelta(hours=hour), seconds=(30.0,) * 2, buttons=(2, 7)))
     press = page.keyboard.press
-    page.goto(served.links["researcher"])
+    page.goto(served.staff_link())
     page.goto(f"{served.url}/review")
     expect(page.get_by_role("heading", name="3 conversations wait")).to_be_visible()
     fine(page)
@@ -123,7 +123,7 @@ def test_without_script_the_buttons_do(browser: Browser, served: Served, store: 
     tell(store, bob, active_deployments(store)[0].snapshot, Story(NOON))
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(served.links["researcher"])
+    page.goto(served.staff_link())
     page.goto(f"{served.url}/review")
     page.get_by_role("button", name="Begin").click()
     page.get_by_role("button", name="Poor").click()

@@ -74,6 +74,8 @@ def test_from_the_printed_link_to_a_second_person(served: Served, context: Brows
     guest.get_by_label("Password").fill(GOOD)
     guest.get_by_label("The same again").fill(GOOD)
     guest.get_by_role("button", name="Save and sign in").click()
+    expect(guest.get_by_role("heading", name="Nothing waits")).to_be_visible()
+    guest.get_by_role("link", name="Your account").click()
     expect(guest.get_by_role("heading", name="Your account")).to_be_visible()
     guest.goto(f"{served.url}/researcher")
     expect(guest.get_by_role("heading", name="This page is for researchers")).to_be_visible()

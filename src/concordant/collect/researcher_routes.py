@@ -4,6 +4,7 @@ Only for researchers who are signed in, because these pages name models.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def _board(report: Path | None) -> list[dict[str, Any]]:
     return [_rating(rating["model"], rating["elo"], rating["ci95"], rating["games"]) for rating in best_first]
 
 
-def _rating(model: str, elo: float, ci95: tuple[float, float], games: int) -> dict[str, Any]:
+def _rating(model: str, elo: float, ci95: Sequence[float], games: int) -> dict[str, Any]:
     low, high = ci95
     words = f"set to {elo:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
     return {"model": model, "elo": round(elo), "interval": words, "low": low, "high": high, "games": games}
