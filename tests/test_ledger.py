@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import insert
 
 from concordant.store.database import Database
+from concordant.store.erasure import erase
 from concordant.store.ledger import Count, Ledger, Place, Verdict
 from concordant.store.tables import ChoiceRow
 from concordant.store.talks import choose
@@ -67,6 +68,17 @@ def test_new_choices_are_added_and_none_twice(database: Database) -> None:
         for _ in range(2):
             with ledger.open() as books:
                 assert sum(count.choices for count in books.counts.values()) == 2 * number
+
+
+def test_a_name_that_was_erased_is_gone_from_the_books_too(database: Database) -> None:
+    base, worker = base_model(database), person(database, "Ann Example")
+    play(database, worker, draw(base), [1, 8])
+    ledger = Ledger(database, check_seconds=1e9)
+    with ledger.open() as books:
+        assert books.workers[worker.id][0] == "Ann Example"
+    erase(database, worker.id, "a test")
+    with ledger.open() as books:
+        assert "Ann" not in str(books.workers) and sum(count.choices for count in books.counts.values()) == 2
 
 
 def test_a_choice_that_comes_late_is_found_by_its_number(database: Database) -> None:

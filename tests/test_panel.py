@@ -172,6 +172,8 @@ def test_no_is_an_answer(store: Database) -> None:
         "/panel?PROLIFIC_PID=p1&SESSION_ID=%7B%7B%25SESSION_ID%25%7D%7D",
         "/panel?PROLIFIC_PID=%20&SESSION_ID=s",
         f"/panel?PROLIFIC_PID={'x' * 201}&SESSION_ID=s",
+        "/panel?PROLIFIC_PID=p1,9.00%0Ap2,9.00&SESSION_ID=s",
+        "/panel?PROLIFIC_PID=p1&SESSION_ID=s%00",
     ],
 )
 def test_a_link_with_a_hole_makes_nobody(store: Database, address: str) -> None:

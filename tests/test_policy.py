@@ -71,6 +71,20 @@ def test_before_the_first_update_policy_and_reference_are_one(model: LanguageMod
     assert metrics["finished"] == rollout.finished.float().mean().item()
 
 
+def test_while_the_critic_starts_a_return_is_what_came(model: LanguageModel, prompts: list[Prompt]) -> None:
+    """With λ < 1 the early tokens' return would lean on values that know nothing yet: 0.25 here, whatever the score."""
+    settings = config(gae_lambda=0.5)
+    rollout = sample(model, prompts, 0, settings)
+    scores = torch.full((9,), -6.0)
+    mask = rollout.loss_mask
+    started, _ = advantages(model, head(), rollout, scores, settings, starting=True)
+    assert started.returns is not None
+    torch.testing.assert_close(started.returns[mask], torch.full_like(started.returns[mask], -6.0))
+    later, _ = advantages(model, head(), rollout, scores, settings)
+    assert later.returns is not None and rollout.lengths.max() > 1
+    assert later.returns[mask].max() > -5.0, "an early token's return, shrunken towards the values"
+
+
 def test_a_policy_that_moved_pays_for_its_kl(model: LanguageModel, prompts: list[Prompt]) -> None:
     """λ·Σ log(π/π₀) over all tokens of a reply is missing from the return at its first."""
     torch.manual_seed(0)

@@ -65,6 +65,8 @@ def test_a_programme_gives_all_it_has_newest_first_and_leaves_the_unfinished(tmp
     run(tmp_path / "pm-2", when=300.0)
     run(tmp_path / "pm-3", finished=False)
     run(tmp_path / "policy-1", "policy", when=200.0)
+    measured = run(tmp_path / "pm-0", when=50.0)
+    (measured / "evaluation.json").write_text("{}")
     run(tmp_path / "prompts-1", "prompts")
     scan(tmp_path / "curve", 150.0)
     written(tmp_path / "curve-begun" / "scan.json", key="comparisons")
@@ -73,6 +75,6 @@ def test_a_programme_gives_all_it_has_newest_first_and_leaves_the_unfinished(tmp
     (tmp_path / "notes").mkdir()
     (tmp_path / "a-file").write_text("x")
     sources = programme_sources(tmp_path)
-    assert [one.name for one in sources.runs] == ["pm-2", "policy-1", "pm-1"]
+    assert [one.name for one in sources.runs] == ["pm-0", "pm-2", "policy-1", "pm-1"], "a measured one first"
     assert len(sources.scans) == 1
     assert sources.measured == {"ood": {"n": "new"}}

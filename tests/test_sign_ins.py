@@ -9,7 +9,7 @@ from concordant.store.audit import COMMAND_LINE, acts
 from concordant.store.database import Database
 from concordant.store.sign_ins import Vouched, change_password, claim_account, sign_in, sign_on
 from concordant.store.staff import Role, Staff, add_member, member, members, set_active
-from concordant.store.staff_sessions import Terms, session_of
+from concordant.store.staff_sessions import Terms, open_session, session_of
 from concordant.store.staff_tables import StaffRow
 
 TERMS = Terms()
@@ -105,7 +105,13 @@ def test_an_account_is_claimed_once(database: Database) -> None:
         claim_account(database, staff.id, "Ann", "BOB", GOOD)
     with pytest.raises(UserError, match="is your login"):
         claim_account(database, staff.id, "Ann", "ann@example.org", "ANN@example.org")
-    claim_account(database, staff.id, "Ann", "Ann", GOOD)
+    with database.write() as session:
+        here, elsewhere = (open_session(session, staff.id, place, TERMS) for place in ("here", "elsewhere"))
+    mine = session_of(database, here, TERMS)
+    assert mine is not None
+    claim_account(database, staff.id, "Ann", "Ann", GOOD, mine[1])
+    assert session_of(database, here, TERMS) is not None
+    assert session_of(database, elsewhere, TERMS) is None, "whoever came by the machine's link before"
     found = member(database, staff.id)
     assert (found.staff.name, found.login, found.has_password) == ("Ann", "ann", True)
     with pytest.raises(UserError, match="a way to sign in already"):
@@ -122,6 +128,8 @@ def test_single_sign_on_makes_an_account_and_keeps_its_role_in_step(database: Da
     assert session_of(database, token, TERMS) is not None and staff.role is Role.REVIEWER
     again, _ = sign_on(database, vouched("1", Role.RESEARCHER, "renamed@example.org"), "", TERMS)
     assert again.id == staff.id and again.role is Role.RESEARCHER, "the subject stays, whatever the address does"
+    kept, _ = sign_on(database, vouched("1", Role.REVIEWER), "", TERMS)
+    assert kept.role is Role.RESEARCHER, "the last researcher stays one, whatever the provider says"
     (found,) = members(database)
     assert (found.login, found.signs_on, found.has_password) == ("ann@example.org", True, False)
     set_active(database, COMMAND_LINE, sign_on(database, vouched("2", email="b@x.example"), "", TERMS)[0].id, False)

@@ -42,3 +42,8 @@ def test_the_cost_is_both_less_alone_of_the_largest_model() -> None:
 def test_without_a_model_of_both_nothing_is_drawn() -> None:
     figure, _ = scan_figure("skill", TESTS, ROWS[:2])
     assert isinstance(figure, Missing)
+
+
+def test_a_base_model_that_is_not_finished_yet_is_left_out() -> None:
+    figure, _ = scan_figure("skill", TESTS, [*ROWS[:3], row(0, 0.72, 0.51, "large", 90)])
+    assert isinstance(figure, Figure) and "small stands" in figure.title and "large" not in figure.csv

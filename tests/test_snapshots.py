@@ -64,6 +64,19 @@ def test_what_is_level_or_of_one_model_is_left_out_and_counted() -> None:
     assert found["snapshots"][0]["naive"] is None
 
 
+def test_where_the_model_prefers_one_every_time_there_is_no_ranking_and_all_else() -> None:
+    sure = [one for one in votes() if len(one.comparison.reply_a) + len(one.comparison.reply_b) == 6]
+    found = measure_snapshots(LENGTHS, sure, "old", {}, silent)
+    (row,) = found["snapshots"]
+    assert row["ranking"] is None and row["score"]["elo"] > 0 and row["people"]["elo"] > 0
+    assert any("no ranking by the preference model" in reason for reason in found["dropped"])
+
+
+def test_a_promise_for_a_snapshot_that_nobody_met_is_refused() -> None:
+    with pytest.raises(UserError, match="'typo' is not among the snapshots"):
+        measure_snapshots(LENGTHS, votes(), "old", {"typo": (1.0, 0.1)}, silent)
+
+
 def test_an_anchor_that_nobody_met_is_refused() -> None:
     with pytest.raises(UserError, match="elsewhere"):
         measure_snapshots(LENGTHS, votes(), "elsewhere", {}, silent)

@@ -135,6 +135,8 @@ def test_decisions_need_a_reason_are_kept_and_are_in_the_audit(database: Databas
 
 def test_moments_are_read_in_utc() -> None:
     assert moment("") is None
+    with pytest.raises(UserError, match="is no day"):
+        moment("0001-01-01T00:00+14:00")  # before there are days
     assert moment("2026-03-02") == datetime(2026, 3, 2, tzinfo=UTC)
     assert moment("2026-03-02T13:00+01:00") == NOON
     with pytest.raises(UserError, match="is no day"):

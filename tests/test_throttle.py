@@ -52,9 +52,16 @@ def test_a_rate_that_cannot_be_read_is_named() -> None:
 
 
 def test_an_address_is_one_household() -> None:
-    addresses = ("198.51.100.1", "2001:db8:1:2:aaaa::1", "2001:db8:1:2:bbbb::2", "2001:db8:1:3::1", "testclient")
+    addresses = (
+        "198.51.100.1",
+        "2001:db8:1:2:aaaa::1",
+        "2001:db8:1:2:bbbb::2",
+        "2001:db8:1:3::1",
+        "::ffff:198.51.100.1",
+        "testclient",
+    )
     found = [address_of_client(from_address(one)) for one in addresses]
-    assert found == ["198.51.100.1", "2001:db8:1:2::", "2001:db8:1:2::", "2001:db8:1:3::", "testclient"]
+    assert found == ["198.51.100.1", "2001:db8:1:2::", "2001:db8:1:2::", "2001:db8:1:3::", "198.51.100.1", "testclient"]
     assert address_of_client(HTTPConnection({"type": "http"})) == ""
 
 

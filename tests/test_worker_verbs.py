@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -70,12 +72,35 @@ def test_pay_is_shown_and_recorded_once(tmp_path: Path, capsys: pytest.CaptureFi
     assert done["recorded"] == [{"worker": ann.id, "amount": "1.10", "sittings": 1}]
     assert (done["accounts"][0]["owed"], done["accounts"][0]["paid"]) == ("0.00", "1.10")
     assert file.read_text() == "p-ann,1.10\n"
+    file.unlink()
     assert main([*record, "--dir", folder]) == 0
     assert json.loads(capsys.readouterr().out)["accounts"] == done["accounts"]
+    assert file.read_text() == "p-ann,1.10\n", "the same payment's lines, though nothing is owed any more"
     for wrong in (["--record", "x"], ["--worker", ann.id], ["--record", "x", "--key", "new"]):
         assert main(["worker", "pay", *wrong, "--dir", folder]) == 2
     assert main(["worker", "pay", "--dir", str(Programme.init(tmp_path / "q").path)]) == 2
     assert "pay is not kept here" in capsys.readouterr().err
+
+
+def test_a_panel_file_pays_whom_it_records_and_an_id_stays_an_id(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programme = Programme.init(tmp_path / "p", '[pay]\ncurrency = "EUR"\namount = 1.10\n')
+    database = Database.open(programme.store_url)
+    model = base_model(database)
+    ann, _ = participant(database, "prolific", "p-ann")
+    bob, _ = participant(database, "prolific", "me,900.00\nx")  # as one could once arrive
+    for worker in (ann, bob):
+        sit(database, worker, model, Day([whole(0)]))
+    database.close()
+    file = tmp_path / "panel.csv"
+    pay = ["worker", "pay", "--panel-csv", str(file), "--dir", str(programme.path)]
+    assert main(pay) == 0
+    rows = list(csv.reader(io.StringIO(file.read_text())))
+    assert sorted(rows) == [["me,900.00\nx", "1.10"], ["p-ann", "1.10"]]
+    assert main([*pay, "--record", "r", "--key", "k", "--worker", ann.id]) == 0
+    assert file.read_text() == "p-ann,1.10\n", "who was not recorded is not in the file that is uploaded"
+    capsys.readouterr()
 
 
 def test_erasing_is_shown_before_it_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -264,15 +264,18 @@ def _deploy(iteration: Iteration, policy: Json) -> Json:
     spec = {"folder": base.spec["folder"], "adapter": str((run / "model").resolve())}
     old = _newest_before(iteration)
     new = add_snapshot(db, policy["run"], SnapshotKind.MODEL, spec, run=policy["run"], parents=(base.id,))
-    if any(one.state is State.STOPPED and one.snapshot.id == old.id for one in standing_deployments(db)):
+    held = [one.state for one in standing_deployments(db) if one.snapshot.id == old.id and one.state is not State.LIVE]
+    if held:
         raise UserError(
-            f"{old.label!r} was stopped, and the new policy is compared with it; make it live again "
+            f"{old.label!r} was {'stopped' if State.STOPPED in held else 'drained'}, and the new policy is compared "
+            "with it; make it live again "
             f"('concordant deploy add {old.label}') and start this again"
         )
     for kept in (old, new):
         deploy(db, kept.id, 1.0)
     for deployment in active_deployments(db):
-        if deployment.snapshot.id not in (old.id, new.id):
+        # What staff deployed besides, an endpoint or people's replies, is theirs to retire.
+        if deployment.snapshot.kind is SnapshotKind.MODEL and deployment.snapshot.id not in (old.id, new.id):
             retire(db, deployment.id)
     return {"snapshot": new.label, "deployed": {"old": old.label, "new": new.label}}
 

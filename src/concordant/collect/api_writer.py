@@ -21,8 +21,9 @@ from concordant.store.reply_queue import Kinds
 
 LOG = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60.0
-"""How long a request waits for a writer that died. A sampler that says nothing for longer is still left at it."""
+LEASE_SECONDS = 300.0
+"""How long a request waits for a writer that died: longer than an endpoint may say nothing before it is given up, or a
+second writer would ask it again meanwhile."""
 SHOW_SECONDS = 0.2
 LOOK_SECONDS = 0.5
 FAILED = "The reply could not be written."
@@ -87,8 +88,13 @@ def write_request(
         return False
     pen = _Pen(db, owner, job, stop.is_set, yields)
     try:
-        limits = ReplyLimits(job.asked.max_tokens, job.asked.temperature)
-        sampler = with_limits(samplers(snapshot(db, job.snapshot_id)), limits)
+        model = samplers(snapshot(db, job.snapshot_id))
+    except Exception:  # a folder that is gone is ours to mend, and its path is nobody's business
+        LOG.exception("snapshot %s cannot be loaded for a request to the API", job.snapshot_id)
+        fail(db, owner, job.id, FAILED)
+        return True
+    try:
+        sampler = with_limits(model, ReplyLimits(job.asked.max_tokens, job.asked.temperature))
         replies = sampler.sample([job.prompt], job.asked.n, job.asked.seed, pen.on_text)[0]
     except (_Ended, _WorkersFirst):
         put_back(db, owner, job.id)  # ignored where the client is gone

@@ -4,6 +4,7 @@ After each whole conversation a worker is asked about up to ``review.opinions_at
 wait. Red-team ones go only to those who do such work in this session and did not ask for everyday work.
 """
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
+from concordant.collect.care import limited
 from concordant.collect.reply_text import to_html
 from concordant.collect.room import Room, RoomHere, WorkerHere
 from concordant.collect.steps import FOLDED, button_words
@@ -21,7 +23,7 @@ from concordant.errors import UserError
 from concordant.store.people import Worker, WorkerKind
 from concordant.store.review_draws import Rule
 from concordant.store.second_looks import Look, Looker, any_look, give_opinion, held_look, take_look
-from concordant.store.sittings import Sitting, last_sitting
+from concordant.store.sittings import Sitting, last_sitting, stints
 from concordant.store.standing import is_excluded
 
 router = APIRouter()
@@ -82,15 +84,22 @@ def _take(room: Room, worker: Worker) -> None:
 
 def _due(room: Room, worker: Worker, sitting: Sitting | None) -> tuple[Looker, int] | None:
     """(who is asked, about how many more), or None: nothing is due."""
-    if not room.review.second_opinions or worker.kind is not WorkerKind.PERSON:
+    if not room.review.second_opinions or worker.kind is not WorkerKind.PERSON or is_excluded(room.db, worker.id):
         return None
     if sitting is None or sitting.ended is not None or not sitting.done:
         return None
     left = room.review.opinions_at_once * sitting.done - sitting.looks
     if left <= 0:
         return None
-    red_team = bool(sitting.red_team) and not sitting.everyday
+    red_team = bool(sitting.red_team) and _may_see_harm(room, worker, sitting)
     return Looker(worker.id, red_team, sitting.id), min(left, room.review.opinions_at_once)
+
+
+def _may_see_harm(room: Room, worker: Worker, sitting: Sitting) -> bool:
+    """Whether a red-team task could come next: what is too much to write is too much to look at."""
+    recent = stints(room.db, worker.id, sitting.id)
+    task = limited(Objective.HARMLESS, room.care, sitting.everyday, recent, datetime.now(UTC))
+    return task.objective is Objective.HARMLESS
 
 
 def _rule(room: Room) -> Rule:

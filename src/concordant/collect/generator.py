@@ -46,7 +46,9 @@ MOST_GATHERING = 1.5
 REMOTE = frozenset({SnapshotKind.ENDPOINT})
 HERE = frozenset(SnapshotKind) - REMOTE
 REMOTE_AT_ONCE = 8
-"""Most replies that are asked of endpoints at the same time."""
+"""Most replies that are asked of endpoints at the same time, for workers."""
+API_AT_ONCE = 4
+"""The same for programs that ask at ``/v1``; of their own, so that they never keep a worker waiting."""
 FORGET_SECONDS = 10.0
 
 
@@ -211,7 +213,7 @@ def _elsewhere(desk: _Desk) -> Iterator[None]:
 
     At its end nobody waits for an endpoint that does not answer: what is open is written again after its lease.
     """
-    over, running = threading.Event(), list[threading.Thread]()
+    over, running, asked = threading.Event(), list[threading.Thread](), list[threading.Thread]()
 
     def start(work: Callable[[], object]) -> threading.Thread:
         def run() -> None:
@@ -231,8 +233,9 @@ def _elsewhere(desk: _Desk) -> Iterator[None]:
             if free and queue_length(desk.db, REMOTE):
                 owner, jobs = desk.claim(free, REMOTE)
                 running.extend(start(partial(_write_group, desk, owner, [job])) for job in jobs)
-            elif free and api_waits(desk.db, REMOTE):
-                running.append(start(partial(write_request, desk.db, desk.samplers, desk.stop, REMOTE)))
+            asked[:] = [thread for thread in asked if thread.is_alive()]
+            if len(asked) < API_AT_ONCE and api_waits(desk.db, REMOTE):
+                asked.append(start(partial(write_request, desk.db, desk.samplers, desk.stop, REMOTE)))
 
     looker = start(look)
     try:

@@ -59,6 +59,8 @@ class Guard:
             await send(message)
 
         refusal = _refusal(scope["method"], Headers(scope=scope))
+        if "\x00" in scope["path"]:  # no id has one, and PostgreSQL takes none
+            refusal = PlainTextResponse("There is nothing here.\n", 404)
         if refusal is not None and scope["path"].startswith("/v1/"):
             refusal = _as_error_object(refusal)
         await (refusal or self.app)(scope, receive, send_with_headers)

@@ -74,6 +74,12 @@ def way_back(config: PanelConfig, sitting: Sitting, participant_id: str = "") ->
     return address.format(**{name: quote(value, safe="") for name, value in values.items()})
 
 
+def _is_id(text: str) -> bool:
+    """Whether a panel can have sent this as an id: it goes into files of lines and commas, and back to the panel."""
+    plain = text.isprintable() and not any(sign in text for sign in ',;"')
+    return bool(text) and len(text) <= LONGEST_ID and plain and not text.startswith("{{")
+
+
 @router.get("/panel")
 def arrive(request: Request, room: RoomHere) -> Response:
     """Where a panel sends people: makes or finds the worker and the sitting, and goes to the worker's page."""
@@ -83,7 +89,7 @@ def arrive(request: Request, room: RoomHere) -> Response:
     ids = {name: request.query_params.get(name, "").strip() for name in (names.participant, names.study, names.session)}
     for name in (names.participant, names.session):
         # A panel that has not filled in its own placeholder sends it as it stands: {{%SESSION_ID%}}.
-        if not ids[name] or len(ids[name]) > LONGEST_ID or ids[name].startswith("{{"):
+        if not _is_id(ids[name]):
             text = room.say("problem.half_link", missing=name)
             return room.notice(422, room.say("problem.half_link_title"), text)
     worker, token = participant(room.db, room.panel.name, ids[names.participant])

@@ -128,7 +128,7 @@ def claim(
     """Make the account that this machine's link opened one's own: name, login, password."""
     try:
         _require_same(password, again)
-        claim_account(room.db, signed_in.staff.id, name, login, password)
+        claim_account(room.db, signed_in.staff.id, name, login, password, signed_in.session)
     except UserError as error:
         return _account_page(room, signed_in, sentence(error), typed=(name, login), status=422)
     return RedirectResponse(f"{ACCOUNT}?done=password", 303)

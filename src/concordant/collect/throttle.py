@@ -71,7 +71,11 @@ def address_of_client(connection: HTTPConnection) -> str:
         address = ip_address(host)
     except ValueError:  # a socket without addresses, or a test
         return host
-    return str(IPv6Address(int(address) >> 64 << 64)) if isinstance(address, IPv6Address) else host
+    if not isinstance(address, IPv6Address):
+        return host
+    if address.ipv4_mapped is not None:  # how a socket for both kinds shows the older one
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> 64 << 64))
 
 
 def _asked(scope: Scope) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,9 @@ and what staff decide about a worker (``standing_verbs.py``).
 """
 
 import argparse
-from collections.abc import Iterator
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,9 +122,10 @@ def pay_(args: argparse.Namespace) -> Outcome:
             recorded = record_payment(database, terms, Order(args.key, args.record, args.worker), COMMAND_LINE)
         found = accounts(database, terms)
     if args.panel_csv is not None:
-        panel = [one for one in owed if one.participant and one.owed]
-        rows = [f"{one.participant},{amount_text(one.owed, terms.currency)}\n" for one in panel]
-        write_whole(args.panel_csv, "".join(rows))
+        units = {one.worker_id: one.owed for one in owed}
+        if args.record is not None:  # what this payment pays, now and whenever its key is given again
+            units = {one.worker_id: one.amount for one in recorded}
+        write_whole(args.panel_csv, _panel_lines(owed, units, terms))
     return Outcome(
         _pay_table([one for one in found if one.items], terms),
         {
@@ -197,6 +200,19 @@ def _held_lines(held: "Holdings") -> list[str]:
     if held.datasets:
         lines.append("--yes --freeze-again makes these data sets anew without it; the old files stay until you decide")
     return lines
+
+
+def _panel_lines(accounts: "Sequence[Account]", units: Mapping[str, int], terms: "Terms") -> str:
+    """``participant,amount`` of everybody who came from a panel and gets something, as CSV."""
+    from concordant.collect.csv_answer import cell
+    from concordant.store.pay_rules import amount_text
+
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    for one in accounts:
+        if one.participant and units.get(one.worker_id):
+            lines.writerow((cell(one.participant), amount_text(units[one.worker_id], terms.currency)))
+    return text.getvalue()
 
 
 def _pay_table(found: "list[Account]", terms: "Terms") -> str:

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from concordant.errors import UserError
 from concordant.evaluate.answers import Answers, key_of
 from concordant.evaluate.asked_model import AskedModel, Opening, Writing
 from concordant.evaluate.benchmark_items import Item
 from concordant.evaluate.intervals import clustered_mean, t95, wilson
 from concordant.runs import Watch
-from concordant.sandbox import Limits, Verdict, run_program
+from concordant.sandbox import Limits, Refused, Verdict, run_program
 
 STOPS = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint", "\n@", "\n```")
 """Where the function that was asked for has ended."""
@@ -94,7 +95,10 @@ def _verdict(answers: Answers, item: Item, reply: str) -> dict[str, Any]:
     if key not in answers:
         # Printed last of all, and not to be guessed: who prints it has come through the tests.
         mark = secrets.token_hex(16)
-        verdict = run_program(f"{program}\nprint({mark!r})\n", LIMITS)
+        try:
+            verdict = run_program(f"{program}\nprint({mark!r})\n", LIMITS)
+        except Refused as error:
+            raise UserError(f"the sandbox runs no more programs ({error}); start this again to go on") from None
         answers.add([(key, _plain(verdict, mark))])
     return {"text": reply, **answers[key]}
 

@@ -77,9 +77,10 @@ def read_sources(folders: Iterable[Path]) -> Sources:
 def programme_sources(runs: Path) -> Sources:
     """All that a programme's folder of runs holds, newest first; what is not finished, and what is none of it, is left.
 
-    Of two measurements of one thing the newer is taken.
+    Runs that were measured stand before those that were not. Of two measurements of one thing the newer is taken.
     """
     folders = sorted((folder for folder in runs.iterdir() if folder.is_dir()), key=_when, reverse=True)
+    folders.sort(key=lambda folder: not (folder / "evaluation.json").exists())
     known: list[Path] = []
     seen: set[str] = set()
     for folder in folders:

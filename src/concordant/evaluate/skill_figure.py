@@ -27,8 +27,11 @@ def skill_figure(tests: Sequence[str], rows: Sequence[Json], question: Question)
         rows: of the scan's table.
         question: with the name that the figure's files get.
     """
-    if {row["x"] for row in rows} < {0, 1, 2}:
-        return Missing(question, f"It takes models of each task and of both; {len(rows)} models are finished.")
+    made = {model: {row["x"] for row in rows if row["model"] == model} for model in {row["model"] for row in rows}}
+    rows = [row for row in rows if made[row["model"]] == {0, 1, 2}]
+    if not rows:
+        finished = sum(map(len, made.values()))
+        return Missing(question, f"It takes models of each task and of both; {finished} are finished.")
     sizes = {row["model"]: row["parameters"] for row in rows}
     models = sorted(sizes, key=lambda name: (sizes[name], name))
     marks = ((1, "×", "x", GREY, "the other alone"), (0, "●", "o", BLUE, "alone"), (2, "◆", "D", ORANGE, "both"))

@@ -52,6 +52,9 @@ def measure_snapshots(
     """
     met = [one for one in preferences if one.models is not None and len(set(one.models)) == 2]
     people = board(games_from_preferences(met), anchor).json()
+    strangers = sorted(naive.keys() - {row["model"] for row in people["ratings"]})
+    if strangers:
+        raise UserError(f"{strangers[0]!r} is not among the snapshots that people compared; name one of them")
     scored = score_preferences(model, met, watch)
     dropped = Counter(scored.dropped)
     told_apart = scored.chosen != scored.rejected
@@ -59,7 +62,11 @@ def measure_snapshots(
         dropped["the preference model scores both alike (left out of its ranking)"] += int((~told_apart).sum())
     agreed = zip(scored.preferences, scored.chosen > scored.rejected, told_apart, strict=True)
     choices = [one if agrees else _turned(one) for one, agrees, apart in agreed if apart]
-    ranking = {row["model"]: row for row in board(games_from_preferences(choices), anchor).json()["ratings"]}
+    ranking: dict[str, Json] = {}
+    try:
+        ranking = {row["model"]: row for row in board(games_from_preferences(choices), anchor).json()["ratings"]}
+    except UserError as error:  # such as where it prefers one snapshot every time
+        dropped[f"no ranking by the preference model: {error}"] = len(choices)
     rows = []
     for row in people["ratings"]:
         name = row["model"]

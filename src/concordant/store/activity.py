@@ -17,6 +17,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from concordant.store.day_tables import EditRow, SittingRow
+from concordant.store.quality_tables import SecondOpinionRow
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, ReplyRow, TalkRow
 
 
@@ -91,9 +92,13 @@ def _moments(worker_id: str | None) -> Any:
     arrived = select(SittingRow.id.label("stretch"), _WholeSeconds(SittingRow.created).label("at"))
     if worker_id is not None:
         arrived = arrived.where(SittingRow.worker_id == worker_id)
+    looked = select(SecondOpinionRow.sitting_id.label("stretch"), _WholeSeconds(SecondOpinionRow.created).label("at"))
+    if worker_id is not None:
+        looked = looked.where(SecondOpinionRow.worker_id == worker_id)
     first = and_(ChoiceRow.comparison_id == ComparisonRow.id, ChoiceRow.number == 1)
     return union_all(
         arrived,
+        looked.where(SecondOpinionRow.sitting_id.is_not(None)),
         of_talks(TalkRow.created),
         of_talks(TalkRow.ended).where(TalkRow.ended.is_not(None)),
         of_talks(MessageRow.created).join(MessageRow, MessageRow.talk_id == TalkRow.id),

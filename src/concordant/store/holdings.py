@@ -17,7 +17,7 @@ from typing import Any
 from concordant.runs import read_json
 from concordant.store.database import Database
 from concordant.store.datasets import FrozenDataset, datasets
-from concordant.store.registry import Snapshot, active_deployments, runs, snapshots
+from concordant.store.registry import Snapshot, State, runs, snapshots, standing_deployments
 
 Json = dict[str, Any]
 _BEFORE_A_NAME = re.compile(r"^(mean of |minimum of |helpful=|harmless=)")
@@ -87,7 +87,7 @@ def holdings(db: Database, worker_id: str, runs_folder: Path | None = None) -> H
         lineage.setdefault(name, (kind, path, parents))
     taught = _descendants({one.name for one in held}, {name: found[2] for name, found in lineage.items()})
     held_runs = tuple(HeldRun(name, *lineage[name][:2], by) for name, by in taught.items())
-    deployed = {one.snapshot.id for one in active_deployments(db)}
+    deployed = {one.snapshot.id for one in standing_deployments(db) if one.state is not State.STOPPED}
     found = _snapshots(snapshots(db), held_runs)
     return Holdings(tuple(held), held_runs, tuple(HeldSnapshot(one.label, by, one.id in deployed) for one, by in found))
 

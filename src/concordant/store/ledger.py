@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, aliased
 
 from concordant.comparison import Objective
 from concordant.store.database import Database
+from concordant.store.people_tables import ErasureRow
 from concordant.store.records import Models
 from concordant.store.standing import left_out, standings_in
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, ReplyRow, TalkRow, WorkerRow
@@ -74,6 +75,7 @@ class Books:
         verdicts: those of more than the weakest strength between two different snapshots.
         models: labels and tranches of the snapshots.
         workers: (name, kind) by id.
+        erased: how many of them had their text erased, their names with it.
         until: the newest choice, UTC; None: there is none.
     """
 
@@ -81,6 +83,7 @@ class Books:
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     models: Models = field(default_factory=lambda: Models({}, {}))
     workers: dict[str, tuple[str, str]] = field(default_factory=dict)
+    erased: int = 0
     until: datetime | None = None
 
 
@@ -183,7 +186,7 @@ def admitted(db: Database, books: Books) -> Books:
             return books
         counts = {place: count for place, count in books.counts.items() if place.worker not in out}
         verdicts = Counter({one: times for one, times in books.verdicts.items() if one.worker not in out})
-        kept = Books(counts, verdicts, books.models, books.workers, books.until)
+        kept = replace(books, counts=counts, verdicts=verdicts)
         _enter_all(kept, session, TalkRow.worker_id.in_(out), ~left_out(TalkRow.worker_id, ChoiceRow.created))
     return kept
 
@@ -273,7 +276,10 @@ def _enter(books: Books, where: _Where, weak: bool, a_clicked: bool, numbers: tu
 
 
 def _read_workers(session: Session, books: Books) -> None:
-    number = session.scalar(select(func.count()).select_from(WorkerRow))
-    if number != len(books.workers):
+    """Read anew where somebody came, or where a name was erased."""
+    erased = select(func.count()).select_from(ErasureRow).scalar_subquery()
+    number, gone = session.execute(select(func.count(), erased).select_from(WorkerRow)).one()
+    if (number, gone) != (len(books.workers), books.erased):
+        books.erased = gone
         rows = session.execute(select(WorkerRow.id, WorkerRow.name, WorkerRow.kind))
         books.workers = {key: (name, kind) for key, name, kind in rows}

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from concordant.drift import GOOD
 from concordant.programme_config import ReviewConfig
 from concordant.store.database import Database
+from concordant.store.deployment_tables import GivenRow
 from concordant.store.people import WorkerKind
 from concordant.store.quality_tables import ReviewDrawRow, SecondLookRow, VerdictRow
 from concordant.store.tables import TalkRow, WorkerRow
@@ -197,6 +198,8 @@ def _undrawn() -> Select[TalkRow]:
         select(TalkRow)
         .join(WorkerRow, WorkerRow.id == TalkRow.worker_id)
         .outerjoin(ReviewDrawRow, ReviewDrawRow.talk_id == TalkRow.id)
+        .outerjoin(GivenRow, GivenRow.talk_id == TalkRow.id)
         .where(TalkRow.ended.is_not(None), ReviewDrawRow.talk_id.is_(None), WorkerRow.kind == WorkerKind.PERSON.value)
+        .where(GivenRow.talk_id.is_(None))  # the worker wrote nothing there that could be read
         .order_by(TalkRow.ended, TalkRow.id)
     )

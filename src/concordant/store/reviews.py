@@ -18,7 +18,7 @@ from concordant.store.audit import note
 from concordant.store.database import Database
 from concordant.store.quality_tables import ReviewClaimRow, ReviewDrawRow, VerdictRow
 from concordant.store.review_draws import Rule, draw_ended
-from concordant.store.standing import excluded_now
+from concordant.store.standing import excluded_now, text_erased
 from concordant.store.tables import TalkRow, new_id, utc_now
 from concordant.store.transcripts import exchanges
 
@@ -155,7 +155,11 @@ def _last(session: Session, staff_id: str) -> VerdictRow | None:
 
 def _claim(session: Session, staff_id: str) -> ReviewClaimRow | None:
     """What the reviewer has: theirs until another takes it, even when its lease is over."""
-    mine = select(ReviewClaimRow).where(ReviewClaimRow.staff_id == staff_id)
+    mine = (
+        select(ReviewClaimRow)
+        .join(TalkRow, TalkRow.id == ReviewClaimRow.talk_id)
+        .where(ReviewClaimRow.staff_id == staff_id, ~text_erased(TalkRow.worker_id))
+    )
     return session.scalar(mine.order_by(ReviewClaimRow.until.desc(), ReviewClaimRow.talk_id).limit(1))
 
 
@@ -171,7 +175,7 @@ def _open(staff_id: str, place: int) -> Select[str, int, datetime | None]:
     statement = (
         select(draw.talk_id, cast(literal(place), Integer).label("place"), TalkRow.ended)
         .join(TalkRow, TalkRow.id == draw.talk_id)
-        .where(draw.drawn, ~taken, ~_judged(place), ~excluded_now(draw.worker_id))
+        .where(draw.drawn, ~taken, ~_judged(place), ~excluded_now(draw.worker_id), ~text_erased(draw.worker_id))
         .order_by(TalkRow.ended, draw.talk_id)
     )
     return statement if place == 1 else statement.where(draw.twice, _judged(1), ~_judged(1, staff_id))

@@ -19,7 +19,7 @@ from concordant.errors import UserError
 from concordant.store.database import Database
 from concordant.store.quality_tables import SecondLookRow, SecondOpinionRow
 from concordant.store.review_draws import Rule, draw_ended
-from concordant.store.standing import excluded_now, left_out
+from concordant.store.standing import excluded_now, left_out, text_erased
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, TalkRow, utc_now
 from concordant.store.talks import BUTTONS, talk_id_of
 from concordant.store.transcripts import exchanges, prompt_of
@@ -150,7 +150,7 @@ def _held(session: Session, looker: Looker) -> SecondLookRow | None:
     """What the worker has: theirs until another takes it."""
     return session.scalar(
         select(SecondLookRow)
-        .where(SecondLookRow.holder_id == looker.worker_id, *_fit(looker))
+        .where(SecondLookRow.holder_id == looker.worker_id, ~text_erased(SecondLookRow.maker_id), *_fit(looker))
         .order_by(SecondLookRow.comparison_id)
         .limit(1)
     )
@@ -181,7 +181,7 @@ def _waiting(looker: Looker) -> Select[SecondLookRow]:
         .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
         .join(TalkRow, TalkRow.id == MessageRow.talk_id)
         .where(SecondLookRow.maker_id != looker.worker_id, free, ~closed, ~asked, *_fit(looker))
-        .where(~excluded_now(SecondLookRow.maker_id))
+        .where(~excluded_now(SecondLookRow.maker_id), ~text_erased(SecondLookRow.maker_id))
         .order_by(TalkRow.ended, TalkRow.id, MessageRow.turn)
     )
 

@@ -11,7 +11,7 @@ from concordant.errors import UserError
 from concordant.store.audit import note
 from concordant.store.database import Database
 from concordant.store.passwords import check_password, fold_login, hash_password, require_good
-from concordant.store.staff import Role, Staff, good_login, good_name, require_free, staff_of
+from concordant.store.staff import Role, Staff, good_login, good_name, is_last_researcher, require_free, staff_of
 from concordant.store.staff_sessions import Terms, end_sessions, open_session
 from concordant.store.staff_tables import StaffRow
 
@@ -41,7 +41,7 @@ def sign_in(db: Database, login: str, password: str, agent: str, terms: Terms) -
     right, renewed = check_password(password, stored)
     if not right or row is None:
         return None
-    with db.write() as session:
+    with db.write_alone() as session:  # a password that is being changed waits, or we do
         now = session.get_one(StaffRow, row.id)
         if not now.active or now.password_hash != stored:  # changed while the hash was computed
             return None
@@ -72,7 +72,7 @@ def sign_on(db: Database, vouched: Vouched, agent: str, terms: Terms) -> tuple[S
             note(session, row.id, "single sign-on joined", row.id)
         if not row.active:
             raise UserError("this account is closed; ask a researcher")
-        if row.role != vouched.role.value:
+        if row.role != vouched.role.value and not is_last_researcher(session, row):
             note(session, row.id, "role changed", row.id, before=row.role, after=vouched.role.value)
             row.role = vouched.role.value
         return staff_of(row), open_session(session, row.id, agent, terms)
@@ -100,8 +100,10 @@ def change_password(db: Database, staff_id: str, old: str, new: str, keep: str) 
         note(session, staff_id, "password changed", staff_id)
 
 
-def claim_account(db: Database, staff_id: str, name: str, login: str, password: str) -> None:
+def claim_account(db: Database, staff_id: str, name: str, login: str, password: str, keep: str = "") -> None:
     """Give an account that was opened by this machine's link its person: a name, a login, a password.
+
+    That ends its sessions but ``keep``, and its links.
 
     Raises:
         UserError: it has a password, the login is taken, or one of the three is not taken.
@@ -116,4 +118,5 @@ def claim_account(db: Database, staff_id: str, name: str, login: str, password: 
         if row.login != login:
             require_free(session, login)
         row.name, row.login, row.password_hash = name, login, hashed
+        end_sessions(session, staff_id, keep)
         note(session, staff_id, "account made one's own", staff_id, login=login)

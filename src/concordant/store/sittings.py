@@ -20,6 +20,7 @@ from concordant.comparison import Objective
 from concordant.errors import UserError
 from concordant.store.database import Database
 from concordant.store.day_tables import SittingRow
+from concordant.store.deployment_tables import GivenRow
 from concordant.store.endings import close_open_talk
 from concordant.store.quality_tables import SecondOpinionRow
 from concordant.store.tables import ChoiceRow, ComparisonRow, Instant, MessageRow, TalkRow, WorkerRow, new_id, utc_now
@@ -313,13 +314,14 @@ def _of_one() -> tuple[Select[Any], Select[str | None, int, datetime]]:
 
 
 def _adding_up(which: ColumnElement[bool]) -> Select[Any]:
+    own = GivenRow.talk_id.is_(None) | (MessageRow.turn > 1)  # a first message that was given is not their writing
     per_talk = (
         select(
             TalkRow.sitting_id.label("sitting"),
             TalkRow.turns,
             TalkRow.objective,
             TalkRow.ended,
-            func.count(MessageRow.id.distinct()).label("messages"),
+            func.count(case((own, MessageRow.id)).distinct()).label("messages"),
             func.count(ChoiceRow.comparison_id.distinct()).label("choices"),
             func.max(TalkRow.created).label("began"),
             func.max(MessageRow.created).label("said"),
@@ -327,6 +329,7 @@ def _adding_up(which: ColumnElement[bool]) -> Select[Any]:
         )
         .join(SittingRow, SittingRow.id == TalkRow.sitting_id)
         .outerjoin(MessageRow, MessageRow.talk_id == TalkRow.id)
+        .outerjoin(GivenRow, GivenRow.talk_id == TalkRow.id)
         .outerjoin(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
         .outerjoin(ChoiceRow, ChoiceRow.comparison_id == ComparisonRow.id)
         .where(which)

@@ -189,12 +189,17 @@ def require_free(session: Session, login: str) -> None:
         raise UserError(f"the login {login!r} is taken; choose another one")
 
 
+def is_last_researcher(session: Session, row: StaffRow) -> bool:
+    """Whether nobody else could do a researcher's work without a link of this machine."""
+    if row.role != Role.RESEARCHER.value or not row.active:
+        return False
+    others = [other for other in _researchers(session) if other.id != row.id]
+    return not any(_has_means(other) or not _has_means(row) for other in others)
+
+
 def _require_another_researcher(session: Session, row: StaffRow) -> None:
     """Refuse to take away the last researcher, or the last one who can sign in without a link of this machine."""
-    if row.role != Role.RESEARCHER.value or not row.active:
-        return
-    others = [other for other in _researchers(session) if other.id != row.id]
-    if not any(_has_means(other) or not _has_means(row) for other in others):
+    if is_last_researcher(session, row):
         raise UserError(f"{row.name} is the last researcher who can sign in; make another researcher first")
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from concordant.errors import UserError
 from concordant.store.audit import note
 from concordant.store.database import Database
+from concordant.store.people_tables import ErasureRow
 from concordant.store.quality_tables import StandingRow
 from concordant.store.tables import WorkerRow
 
@@ -96,9 +97,9 @@ def moment(text: str) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise UserError(f"{text!r} is no day; write one as 2026-11-22, or a moment as 2026-11-22T14:30") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 def is_excluded(db: Database, worker_id: str) -> bool:
@@ -155,6 +156,11 @@ def excluded_now(worker_id: SQLColumnExpression[str]) -> ColumnElement[bool]:
     row, later = aliased(StandingRow), aliased(StandingRow)
     superseded = exists().where(later.worker_id == row.worker_id, later.kind == row.kind, later.number > row.number)
     return exists().where(and_(row.worker_id == worker_id, row.kind == Kind.EXCLUSION.value, row.holds, ~superseded))
+
+
+def text_erased(worker_id: SQLColumnExpression[str]) -> ColumnElement[bool]:
+    """SQL: what this worker wrote was erased, so that there is nothing of theirs to read or to judge."""
+    return exists().where(ErasureRow.worker_id == worker_id)
 
 
 _DONE = {

@@ -78,7 +78,8 @@ def train_policy(
             drawn = material.drawn(training.step, config)
             rollout = sample(training.model, drawn, training.step, config)
             judged, metrics = score(training.model, judges, drawn, rollout)
-            batch, moved = advantages(training.model, training.critic, rollout, judged.scores, config)
+            starting = training.step < max(1, config.warmup_updates)
+            batch, moved = advantages(training.model, training.critic, rollout, judged.scores, config, starting)
             metrics |= moved
             keep(run, training, metrics, config)  # before the update: these numbers are of these weights
             metrics |= update(training, batch, config)
@@ -105,8 +106,12 @@ def advantages(
     rollout: Rollout,
     scores: Float[Tensor, " R"],
     config: PolicyConfig,
+    starting: bool = False,
 ) -> tuple[Batch, dict[str, float]]:
     """The batch to learn from, and what is to be logged of it.
+
+    While the critic is ``starting`` it knows nothing yet, and estimates that lean on it (λ < 1) would shrink the return
+    of early tokens towards an arbitrary zero of the scores: then λ is 1, the return as it was.
 
     Log-probabilities are recomputed by the trainer's own path rather than taken from the sampler, so that every ratio
     is exactly 1 before the first step; the gap between the two is logged.
@@ -130,7 +135,8 @@ def advantages(
     if critic is None:
         raw = leave_one_out(rewards, mask, config.replies_per_prompt)
         return Batch(rollout, old, kl.k1, whiten(raw, mask), None), metrics
-    raw, returns = generalised_advantages(rewards, old.values, mask, config.gamma, config.gae_lambda)
+    gae_lambda = 1.0 if starting else config.gae_lambda
+    raw, returns = generalised_advantages(rewards, old.values, mask, config.gamma, gae_lambda)
     spread = returns[mask].var(unbiased=False).item()
     unexplained = (returns - old.values)[mask].var(unbiased=False).item()
     metrics["explained_variance"] = 1 - unexplained / spread if spread > 0 else 0.0
