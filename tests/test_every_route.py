@@ -193,25 +193,29 @@ class Building:
 def building(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Building]:
     folder = tmp_path_factory.mktemp("building")
     with fresh_store(sqlite_template, folder) as db:
-        deploy_two(db)
-        limits = {"sign_in_address": "", "sign_in_login": ""}  # one address asks for everything here
-        room = room_with(db, folder, panel={"name": "prolific"}, limits=limits)
-        worker, other = Visitor(db, room, "worker"), Visitor(db, room, "other worker")
-        app = worker.client.app
-        worker.start()
-        comparison = worker.say()
-        write_all(db, "a reply")
-        other.enter()
-        clients = {name: TestClient(app) for name in VISITORS}
-        clients |= {"worker": worker.client, "other worker": other.client}
-        clients["guest"].get(f"/w/{add_worker(db, 'guest', WorkerKind.PERSON)[1]}", follow_redirects=False)
-        sign_in_staff(clients["reviewer"], db, Role.REVIEWER, "Rev")
-        sign_in_staff(clients["researcher"], db, name="Hidden")
-        staff = add_member(db, "a test", "Somebody", "somebody", Role.REVIEWER).staff
-        _end_sessions(db, clients)
-        clients["worker's token"].cookies.set(STAFF_COOKIE, worker.token)
-        clients["guess"].cookies.set(STAFF_COOKIE, "a guess")
-        yield Building(db, room, clients, current(db, worker), comparison, staff.id)
+        yield build(db, folder)
+
+
+def build(db: Database, folder: Path) -> Building:
+    deploy_two(db)
+    limits = {"sign_in_address": "", "sign_in_login": ""}  # one address asks for everything here
+    room = room_with(db, folder, panel={"name": "prolific"}, limits=limits)
+    worker, other = Visitor(db, room, "worker"), Visitor(db, room, "other worker")
+    app = worker.client.app
+    worker.start()
+    comparison = worker.say()
+    write_all(db, "a reply")
+    other.enter()
+    clients = {name: TestClient(app) for name in VISITORS}
+    clients |= {"worker": worker.client, "other worker": other.client}
+    clients["guest"].get(f"/w/{add_worker(db, 'guest', WorkerKind.PERSON)[1]}", follow_redirects=False)
+    sign_in_staff(clients["reviewer"], db, Role.REVIEWER, "Rev")
+    sign_in_staff(clients["researcher"], db, name="Hidden")
+    staff = add_member(db, "a test", "Somebody", "somebody", Role.REVIEWER).staff
+    _end_sessions(db, clients)
+    clients["worker's token"].cookies.set(STAFF_COOKIE, worker.token)
+    clients["guess"].cookies.set(STAFF_COOKIE, "a guess")
+    return Building(db, room, clients, current(db, worker), comparison, staff.id)
 
 
 def current(db: Database, visitor: Visitor) -> str:
@@ -270,6 +274,36 @@ def _expected(door: Door, visitor: str) -> int | None:
     if visitor == "guest" and door in (Door.WORKER, Door.OWN):
         return 303
     return 404 if visitor == "other worker" and door is Door.OWN else 403
+
+
+def test_a_nul_in_any_field_is_nobodys_fault(database: Database, tmp_path: Path) -> None:
+    """PostgreSQL takes none, not even to look for it: alone in each field, and in all of them."""
+    building = build(database, tmp_path)
+    good = {"talk": building.talk, "comparison": building.comparison, "turn": "1", "key": "k", "text": "x"}
+    tried = 0
+    for route, names in fields(building.clients["nobody"].app):
+        method, path = re.sub(r"{\w+(:path)?}", "none", route).split(" ")
+        sent = [dict.fromkeys(names, "a\0b"), *({**good, name: "a\0b"} for name in names)]
+        for visitor in ("worker", "researcher"):
+            for form in sent if route not in LEAVES else sent[:1]:
+                options: dict[str, Any] = {"params" if method == "GET" else "data": form}
+                answer = building.clients[visitor].request(method, path, follow_redirects=False, **options)
+                assert answer.status_code < 500, (visitor, route, form)
+                tried += 1
+    assert tried > 150
+
+
+def fields(app: Any) -> Iterator[tuple[str, list[str]]]:
+    """Every route that reads fields of an address or a form, and their names."""
+    described = app.openapi()
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            names = [one["name"] for one in operation.get("parameters", []) if one["in"] == "query"]
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                form = described["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+                names += list(form["properties"])
+            if names:
+                yield f"{method.upper()} {path}", names
 
 
 def test_who_is_shut_out_sees_nothing_of_what_is_inside(building: Building) -> None:

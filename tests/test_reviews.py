@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from concordant.comparison import Objective
@@ -83,15 +83,16 @@ def test_taking_back_supersedes_and_changes_nothing_that_was_said(database: Data
     judge(database, "eve", told[0], 1, key="a")  # the same form twice
     take(database, "eve", ALL)
     assert (last := last_verdict(database, "eve")) is not None and last.verdict == 5
-    take_back(database, "eve", ALL)
+    take_back(database, "eve", told[0], ALL)
     assert current(database, "eve") == told[0] and last_verdict(database, "eve") is None
     judge(database, "eve", told[0], 2, key="b")
     with database.read() as session:
         rows = list(session.scalars(select(VerdictRow).order_by(VerdictRow.number)))
         assert [(row.number, row.verdict) for row in rows] == [(1, 5), (2, None), (3, 2)]
         assert [row.verdict for row in standing_verdicts(session)] == [2]
-    with pytest.raises(UserError, match="no verdict of yours"):
-        take_back(database, "mallory", ALL)
+    for who, about in (("mallory", told[0]), ("eve", told[1])):
+        with pytest.raises(UserError, match="not your last one"):
+            take_back(database, who, about, ALL)
     for statement in ("UPDATE verdicts SET verdict = 1", "DELETE FROM verdicts"):
         with pytest.raises(DatabaseError, match="append-only"), database.write() as session:
             session.execute(text(statement))
@@ -111,6 +112,12 @@ def test_a_second_review_is_somebody_elses_and_comes_after_the_first(database: D
             (told[0], 2),
         ]
     assert waiting(database, "mallory", TWICE) == 2 and waiting(database, "third", TWICE) == 2
+    for talk in reversed(told):
+        take_back(database, "eve", talk, TWICE)
+    with database.write() as session:
+        session.execute(delete(ReviewClaimRow))
+    assert waiting(database, "mallory", TWICE) == 2, "nobody reads one twice, not even when its first verdict is gone"
+    assert waiting(database, "third", TWICE) == 3
 
 
 def test_excluded_workers_wait_for_no_verdict(database: Database, told: list[str]) -> None:

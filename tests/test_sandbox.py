@@ -116,6 +116,20 @@ time.sleep(30)
     assert run(program, Limits(seconds=5.0, memory_mb=128, processes=10)).end == "memory"
 
 
+def test_memory_of_a_threads_children_counts_too() -> None:
+    program = """
+import os, threading, time
+def fork_and_hold():
+    os.fork()
+    held = bytearray(90 * 2**20)
+    for place in range(0, len(held), 4096): held[place] = 1
+    time.sleep(30)
+threading.Thread(target=fork_and_hold).start()
+time.sleep(30)
+"""
+    assert run(program, Limits(seconds=5.0, memory_mb=128, processes=10)).end == "memory"
+
+
 def test_memory_outside_of_processes_is_not_given() -> None:
     program = """
 import ctypes, os

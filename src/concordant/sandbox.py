@@ -271,7 +271,9 @@ def _resident(first: int) -> int:
         process = left.pop()
         try:
             total += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            left += map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
+            # A child belongs to the thread that made it.
+            for children in Path(f"/proc/{process}/task").glob("*/children"):
+                left += map(int, children.read_text().split())
         except (OSError, IndexError):
             continue  # it has just ended
     return total

@@ -5,14 +5,14 @@ wait. Red-team ones go only to those who do such work in this session and did no
 """
 
 from datetime import UTC, datetime
-from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from concordant.collect.care import limited
+from concordant.collect.fields import Field
 from concordant.collect.reply_text import to_html
 from concordant.collect.room import Room, RoomHere, WorkerHere
 from concordant.collect.steps import FOLDED, button_words
@@ -27,7 +27,6 @@ from concordant.store.sittings import Sitting, last_sitting, stints
 from concordant.store.standing import is_excluded
 
 router = APIRouter()
-Field = Annotated[str, Form()]
 
 
 def between(room: Room, worker: Worker, sitting: Sitting | None) -> HTMLResponse | None:

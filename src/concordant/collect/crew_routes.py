@@ -5,12 +5,12 @@ and flag, people decide and write down why.
 """
 
 from collections.abc import Callable
-from typing import Annotated
 
-from fastapi import APIRouter, Form, HTTPException
+from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from concordant.agreement import PAPER_SHARE, agreement
+from concordant.collect.fields import Field
 from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.drift import LEVEL, LOOKS
 from concordant.errors import UserError
@@ -22,7 +22,6 @@ from concordant.store.reviews import VERDICTS
 from concordant.store.second_looks import pairs
 
 router = APIRouter(prefix="/review")
-Field = Annotated[str, Form()]
 
 SIGNS = {
     "side": "share of clicks on the left side",

@@ -5,12 +5,12 @@ committed. Left out: the conversation itself (``worker_routes.py``).
 """
 
 from datetime import UTC, datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Form, HTTPException
+from fastapi import APIRouter, HTTPException
 from fastapi.responses import RedirectResponse, Response
 
 from concordant.collect.day_pages import consent_page, done_page
+from concordant.collect.fields import Field
 from concordant.collect.heartbeat import GeneratorState
 from concordant.collect.panel import offer
 from concordant.collect.room import GuestHere, Room, RoomHere, WorkerHere
@@ -25,7 +25,6 @@ from concordant.store.talks import Ending, TalkView
 from concordant.store.wellbeing import ANSWERS, feel
 
 router = APIRouter()
-Field = Annotated[str, Form()]
 
 
 @router.post("/work/agree")

@@ -5,12 +5,13 @@ because addresses and files belong to the machine that writes replies.
 """
 
 import random
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from concordant.collect.assignment import expected_shares, redraw
+from concordant.collect.fields import Field
 from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.comparison import Objective
 from concordant.errors import UserError
@@ -29,7 +30,6 @@ from concordant.store.registry import (
 )
 
 router = APIRouter(prefix="/researcher/deployments")
-Field = Annotated[str, Form()]
 
 _ACTS = ("snapshot deployed", "deployment changed", "deployment drained", "deployment stopped", "deployment retired")
 _MOST_ACTS = 12

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Form, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
+from concordant.collect.fields import Field
 from concordant.collect.reply_text import to_html
 from concordant.collect.room import GuestHere, ResearcherHere, Room, RoomHere
 from concordant.errors import UserError
@@ -28,7 +29,6 @@ from concordant.store.letters import (
 from concordant.store.people import Worker
 
 router = APIRouter()
-Field = Annotated[str, Form()]
 
 
 @router.get("/work/messages")

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Form, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from concordant.collect.csv_answer import csv_answer
+from concordant.collect.fields import Field, Said
 from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.errors import UserError
 from concordant.store.pay_book import Order, accounts, add_bonus, by_study, payments, record_payment
 from concordant.store.pay_rules import Terms, amount_text, hourly, parse_amount, short_of_floor
 
 router = APIRouter(prefix="/researcher")
-Field = Annotated[str, Form()]
 MOST_PAYMENTS = 100
 LONGEST_REFERENCE = 200
 
@@ -89,7 +89,7 @@ def pay_file(room: RoomHere, staff: ResearcherHere) -> Response:
 
 
 @router.get("/pay-panel.csv")
-def panel_file(room: RoomHere, staff: ResearcherHere, key: str = "") -> Response:
+def panel_file(room: RoomHere, staff: ResearcherHere, key: Said = "") -> Response:
     """Lines ``participant,amount``, as Prolific takes them for bonuses: what is owed, or with ``key`` what was paid."""
     terms = Terms.of(room.pay)
     found = [account for account in accounts(room.db, terms) if account.participant]

@@ -4,13 +4,14 @@ Neither the worker's name nor a model's is on them. Looking takes nothing: a con
 after each verdict, by a form. Left out: what the verdicts add up to (``crew_routes.py``), which would colour them.
 """
 
-from typing import Annotated
+from contextlib import suppress
 from uuid import uuid4
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
+from concordant.collect.fields import Field
 from concordant.collect.reply_text import to_html
 from concordant.collect.room import ReviewerHere, Room, RoomHere
 from concordant.errors import UserError
@@ -29,7 +30,6 @@ from concordant.store.reviews import (
 from concordant.store.staff import Role, Staff
 
 router = APIRouter(prefix="/review")
-Field = Annotated[str, Form()]
 
 HINTS = {
     1: "asks for something real, varied, and makes use of the replies",
@@ -77,10 +77,10 @@ def give(
 
 
 @router.post("/undo")
-def undo(room: RoomHere, staff: ReviewerHere) -> Response:
+def undo(room: RoomHere, staff: ReviewerHere, talk: Field = "") -> Response:
     """Take the last verdict back, and look at its conversation again."""
-    if last_verdict(room.db, staff.id) is not None:
-        take_back(room.db, staff.id, rule_of(room))
+    with suppress(UserError):  # it has been taken back already: the page shows where things stand
+        take_back(room.db, staff.id, talk, rule_of(room))
     return _onwards()
 
 
@@ -93,7 +93,8 @@ def _page(room: Room, staff: Staff, status: int = 200, problem: str = "", note: 
         turns=[] if found is None else _turns(found),
         waiting=waiting(room.db, staff.id, rule_of(room)),
         verdicts=[(number, name, HINTS[number]) for number, name in VERDICTS.items()],
-        last="" if last is None else VERDICTS[last.verdict],
+        last=last,
+        last_name="" if last is None else VERDICTS[last.verdict],
         longest_note=LONGEST_NOTE,
         key=uuid4().hex,
         problem=problem,

@@ -4,11 +4,10 @@ A link is shown once, on the answer to the form that made it. Left out: settings
 ``concordant.toml``.
 """
 
-from typing import Annotated
-
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from concordant.collect.fields import Field
 from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.collect.staff_routes import sentence
 from concordant.errors import UserError
@@ -16,7 +15,6 @@ from concordant.store.staff import Member, Role, Staff, add_member, member, memb
 from concordant.store.staff_links import INVITATION_HOLDS, Purpose, make_link
 
 router = APIRouter(prefix="/researcher/settings")
-Field = Annotated[str, Form()]
 
 
 @router.get("")

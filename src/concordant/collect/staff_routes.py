@@ -4,11 +4,10 @@ Every page of the staff that is asked for without a session shows the sign-in fo
 one wanted to go. Left out: other people's accounts (``settings_routes.py``) and single sign-on (``oidc_routes.py``).
 """
 
-from typing import Annotated
-
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from concordant.collect.fields import Field
 from concordant.collect.room import NotSignedIn, Room, RoomHere, SignedIn, SignedInHere, signed_in_of, staff_cookie
 from concordant.collect.throttle import Throttle
 from concordant.errors import UserError
@@ -19,7 +18,6 @@ from concordant.store.staff_links import Purpose, choose_password_by_link, open_
 from concordant.store.staff_sessions import end_other_sessions, end_session, sessions_of
 
 router = APIRouter(prefix="/staff")
-Field = Annotated[str, Form()]
 ACCOUNT = "/staff/account"
 HOME = {Role.RESEARCHER: "/researcher", Role.REVIEWER: "/review"}
 """Where signing in leads, when one did not want to go anywhere else."""

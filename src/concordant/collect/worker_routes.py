@@ -18,6 +18,7 @@ from concordant.collect.assignment import draw, wanted_turns
 from concordant.collect.between_routes import between
 from concordant.collect.care import NextTask, limited, wish
 from concordant.collect.day_pages import CHANGED, consent_page, done_page, start_page
+from concordant.collect.fields import Field, Said
 from concordant.collect.given import Opening, given_opening
 from concordant.collect.panel import offer
 from concordant.collect.room import COOKIE_SECONDS, WORKER_COOKIE, GuestHere, Room, RoomHere, WorkerHere
@@ -35,47 +36,46 @@ from concordant.store.standing import is_excluded
 from concordant.store.talks import Answers, Elsewhere, Ending, TalkView
 
 router = APIRouter()
-Field = Annotated[str, Form()]
 
 
 class SayForm(BaseModel):
     """What the form for a message sends; ``turn`` and ``seen`` say what it answers."""
 
-    talk: str = ""
-    turn: str = ""
-    seen: str = ""
-    text: str = ""
-    key: str = ""
+    talk: Said = ""
+    turn: Said = ""
+    seen: Said = ""
+    text: Said = ""
+    key: Said = ""
 
 
 class ChoiceForm(BaseModel):
     """What the form of a choice sends. ``instead``: of which choice; ``unveiled``: red-team replies were shown."""
 
-    comparison: str = ""
-    key: str = ""
-    button: str = ""
-    instead: str = ""
-    unveiled: str = ""
+    comparison: Said = ""
+    key: Said = ""
+    button: Said = ""
+    instead: Said = ""
+    unveiled: Said = ""
 
 
 class EditForm(BaseModel):
     """What the form for a rewritten reply sends. ``seen``: which reply that was."""
 
-    comparison: str = ""
-    key: str = ""
-    text: str = ""
-    seen: str = ""
+    comparison: Said = ""
+    key: Said = ""
+    text: Said = ""
+    seen: Said = ""
 
 
 class EndForm(BaseModel):
     """What the form at the end of a conversation sends; ``leave``: before its end."""
 
-    talk: str = ""
-    rating: str = ""
-    harm: str = ""
-    actionability: str = ""
-    comment: str = ""
-    leave: str = ""
+    talk: Said = ""
+    rating: Said = ""
+    harm: Said = ""
+    actionability: Said = ""
+    comment: Said = ""
+    leave: Said = ""
 
 
 @router.get("/w/{token}")

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from fastapi import APIRouter, Form, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
 from concordant.collect.csv_answer import csv_answer
+from concordant.collect.fields import Field
 from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.errors import UserError
 from concordant.store.audit import acts
@@ -28,7 +29,6 @@ from concordant.store.people import WorkerKind, end_links, invite, permit_edits
 from concordant.store.workforce import WorkerLine, agreements, talks_of, worker_line, workforce
 
 router = APIRouter(prefix="/researcher")
-Field = Annotated[str, Form()]
 MOST_WORKERS = 500
 """Lines of the table; the CSV has all."""
 MOST_TALKS = 20

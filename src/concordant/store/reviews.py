@@ -114,17 +114,23 @@ def last_verdict(db: Database, staff_id: str) -> LastVerdict | None:
         return None if row is None or row.verdict is None else LastVerdict(row.talk_id, row.verdict)
 
 
-def take_back(db: Database, staff_id: str, rule: Rule) -> None:
+def take_back(db: Database, staff_id: str, talk_id: str, rule: Rule) -> None:
     """Take the last verdict back, by a row that supersedes it; its conversation is the reviewer's again.
 
+    Args:
+        db: the store.
+        staff_id: whose verdict.
+        talk_id: what it is about, so that a form that comes twice takes back one verdict and not two.
+        rule: says how long the conversation is theirs again.
+
     Raises:
-        UserError: there is no verdict to take back.
+        UserError: the last verdict of theirs that stands is not about it.
     """
     until = utc_now() + timedelta(minutes=rule.config.lease_minutes)
     with db.write_alone() as session:
         row = _last(session, staff_id)
-        if row is None:
-            raise UserError("there is no verdict of yours to take back; go on with the next conversation")
+        if row is None or row.talk_id != talk_id:
+            raise UserError("that verdict is not your last one; go on with the next conversation")
         taken = VerdictRow(talk_id=row.talk_id, place=row.place, staff_id=staff_id, note="")
         taken.key = f"back-{row.id}"
         _add(session, taken, None)
@@ -178,7 +184,9 @@ def _open(staff_id: str, place: int) -> Select[str, int, datetime | None]:
         .where(draw.drawn, ~taken, ~_judged(place), ~excluded_now(draw.worker_id), ~text_erased(draw.worker_id))
         .order_by(TalkRow.ended, draw.talk_id)
     )
-    return statement if place == 1 else statement.where(draw.twice, _judged(1), ~_judged(1, staff_id))
+    # Nobody reads twice, not even after the first reader took their verdict back.
+    statement = statement.where(~_judged(3 - place, staff_id))
+    return statement if place == 1 else statement.where(draw.twice, _judged(1))
 
 
 def _judged(place: int, staff_id: str | None = None) -> ColumnElement[bool]:
