@@ -30,13 +30,17 @@ from visitors import signed_in_staff
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much: open streams, active workers, seconds of measuring, seconds a word of a scripted reply."""
+    """How much: open streams, active workers, seconds of measuring, seconds a word of a scripted reply.
+
+    ``pause``: seconds, as a mean, that a worker reads or writes before a choice or a message.
+    """
 
     streams: int
     workers: int
     seconds: float
     pace: float = 0.03
     turns: int = 4
+    pause: float = 0.0
 
 
 @dataclass(slots=True)
@@ -73,7 +77,7 @@ def run_load(folder: Path, store_url: str, size: Size) -> Measured:
         with served:
             command = [sys.executable, "-m", "concordant.cli", "simulate", "100000", "--dir", str(folder)]
             with (folder / "simulate.out").open("wb") as out:
-                command += ["--concurrency", str(size.workers), "--study", "load"]
+                command += ["--concurrency", str(size.workers), "--study", "load", "--pause", str(size.pause)]
                 working = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
             try:
                 measured = asyncio.run(_measure(served, held, staff, size, database))
@@ -199,6 +203,7 @@ def summary(measured: Measured, size: Size) -> dict[str, Any]:
         "active_workers": size.workers,
         "seconds": size.seconds,
         "seconds_a_word": size.pace,
+        "seconds_before_each_message_and_choice": size.pause,
         "choices_made": measured.choices,
         "pages_asked": sum(len(some) for some in measured.milliseconds.values()),
         "statuses": sorted(measured.statuses),

@@ -62,6 +62,8 @@ def test_simulate_goes_on_where_it_stopped(served: Served, capsys: pytest.Captur
         (["simulate", "3", "--url", "http://127.0.0.1:1/"], "answer at http://127.0.0.1:1;"),
         (["simulate", "0"], "must be at least 1"),
         (["simulate", "3", "--concurrency", "0"], "must be at least 1"),
+        (["simulate", "3", "--pause", "-1"], "--pause -1 is not between 0 and 3600 seconds"),
+        (["simulate", "3", "--pause", "nan"], "--pause nan is not between 0 and 3600 seconds"),
         (["simulate", "3", "--worker", "pm"], "invalid choice"),
         (["serve", "--port", "70000"], "port"),
     ],

@@ -1,5 +1,6 @@
 """Scripted workers against real processes, some of which are killed under them."""
 
+import asyncio
 import json
 import sqlite3
 from collections import Counter, defaultdict
@@ -54,6 +55,25 @@ def chosen(served: Served, study: str) -> list[tuple[str, int]]:
 def logged(path: Path) -> list[tuple[str, int]]:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [(row["comparison"], row["button"]) for row in rows]
+
+
+def test_a_pause_changes_when_they_act_and_nothing_else(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    wait = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        if seconds == module.LOOK_SECONDS:  # for a page to change
+            await wait(seconds)
+        else:
+            slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with store(served) as db:
+        simulate(db, CONFIG, Plan(served.url, 2, study="unhurried", workers=1, pause=2.0))
+    assert len(slept) == 2 * 3 * 2, "before each of three messages and three choices of two conversations"
+    assert len(set(slept)) == len(slept) and min(slept) > 0 and 0.5 < sum(slept) / len(slept) < 6
 
 
 def test_their_own_log_equals_the_store(served: Served, tmp_path: Path) -> None:

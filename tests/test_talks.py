@@ -24,8 +24,8 @@ from concordant.store.talks import (
     open_talk,
     retry,
     say,
-    talk_of,
     view,
+    view_of,
 )
 from stories import ask, base_model, draw, person, policy_model, write_replies
 
@@ -105,7 +105,7 @@ def test_the_same_submit_twice_is_one(database: Database) -> None:
     assert count(database, ChoiceRow) == 1
     # A late repeat of the first message is answered alike after the choice, too.
     assert say(database, talk, "hello", "say-1", draw(model)) == comparison
-    assert current_talk(database, worker.id) == view(database, talk_of(database, comparison))
+    assert current_talk(database, worker.id) == view(database, view_of(database, comparison).id)
 
 
 def test_the_key_of_one_talk_means_nothing_in_another(database: Database) -> None:

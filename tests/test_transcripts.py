@@ -6,7 +6,7 @@ from sqlalchemy import insert
 from concordant.conversation import Conversation
 from concordant.store.database import Database
 from concordant.store.tables import ChoiceRow
-from concordant.store.talks import talk_of
+from concordant.store.talks import view_of
 from concordant.store.transcripts import clicked_side, conversation, exchanges, prompt_of, strength
 from stories import base_model, draw, person, play
 
@@ -24,7 +24,7 @@ def test_mirrored_buttons_say_the_same_of_the_other_side(button: int) -> None:
 
 def test_a_talk_is_put_together_in_order(database: Database) -> None:
     comparisons = play(database, person(database), draw(base_model(database)), [1, 8, 4])
-    talk = talk_of(database, comparisons[0])
+    talk = view_of(database, comparisons[0]).id
     with database.read() as session:
         turns = exchanges(session, [talk, "no such talk"])
         assert [turn.comparison.id for turn in turns[talk]] == comparisons
@@ -38,6 +38,6 @@ def test_a_later_choice_supersedes_the_earlier(database: Database) -> None:
     (comparison,) = play(database, person(database), draw(base_model(database)), [1])
     with database.write() as session:
         session.execute(insert(ChoiceRow).values(comparison_id=comparison, number=2, button=8, key="undo"))
-    talk = talk_of(database, comparison)
+    talk = view_of(database, comparison).id
     with database.read() as session:
         assert conversation(exchanges(session, [talk])[talk]).turns[-1].text == "reply 1"

@@ -5,9 +5,11 @@ out: what only a proxy in front can do.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
@@ -55,9 +57,9 @@ from concordant.collect.room import (
 )
 from concordant.collect.staff_routes import sign_in_page
 from concordant.collect.throttle import Throttle, ThrottleLayer
-from concordant.collect.worker_routes import own_talk_of
 from concordant.errors import UserError
 from concordant.store.ledger import Ledger
+from concordant.store.talks import is_own
 
 router = APIRouter()
 
@@ -85,9 +87,20 @@ ROOMS: tuple[Any, ...] = (
 """Modules with routes: workers', accounts, staff's, programs'."""
 
 
+THREADS = 4
+"""Requests that are worked on at once. More only take the interpreter's lock from each other: each of SQLAlchemy's many
+small calls gives it away, and with 40 threads (the framework's default) a page costs twice the processor time."""
+
+
+@asynccontextmanager
+async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
+    to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
+
+
 def create_app(room: Room) -> FastAPI:
     """The application over a room."""
-    app = FastAPI(title="Concordant", openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Concordant", openapi_url=None, docs_url=None, redoc_url=None, lifespan=_few_threads)
     app.state.room = room
     app.state.ledger = Ledger(room.db)
     app.state.watch = RepliesWatch(room.db, room.heartbeat)
@@ -134,7 +147,8 @@ def static(digest: str, name: str) -> Response:
 
 
 def _own_comparison(comparison_id: str, room: RoomHere, worker: WorkerHere) -> str:
-    own_talk_of(room, worker, comparison_id)
+    if not is_own(room.db, worker.id, comparison_id):
+        raise HTTPException(404)
     return comparison_id
 
 

@@ -26,7 +26,7 @@ _TAGS = {
 _WORD = re.compile(r"\S+")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def to_html(text: str, prose: bool = False) -> str:
     """Markdown as HTML that is safe to put into a page.
 

@@ -54,6 +54,7 @@ def _templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,  # no look at each file's time on every page
     )
     environment.globals.update(static=static_files().address, work="")
     return environment
@@ -145,13 +146,18 @@ class Room:
         return self.page("notice.html", status, title=title, text=text, link=address, link_text=label, kept=kept)
 
 
+async def room_here(request: Request) -> Room:
+    """``room_of`` for routes; a plain function would be sent to a thread, on every request."""
+    return room_of(request)
+
+
 def room_of(request: Request) -> Room:
     """The room of the application that serves the request."""
     room: Room = request.app.state.room
     return room
 
 
-RoomHere = Annotated[Room, Depends(room_of)]
+RoomHere = Annotated[Room, Depends(room_here)]
 
 
 def worker_of(request: Request, room: RoomHere) -> Worker:

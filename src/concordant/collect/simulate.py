@@ -50,6 +50,8 @@ class Plan:
         study: tag of the conversations, such as "board:iteration-1".
         workers: how many at once.
         taste: how they choose; its seed also draws what they say.
+        pause: seconds, as a mean, before each message and each choice, as people read and write; 0: none. Exponential,
+            so that workers who began together do not stay so.
         log: JSON lines, one for each choice that the server confirmed; None: no log.
     """
 
@@ -59,6 +61,7 @@ class Plan:
     study: str = ""
     workers: int = 16
     taste: ScriptedTaste = field(default_factory=ScriptedTaste)
+    pause: float = 0.0
     log: Path | None = None
 
 
@@ -186,7 +189,7 @@ class Browser:
                         return
         except httpx.TransportError:
             self._report.repeats += 1
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(LOOK_SECONDS)
 
     async def _send(self, method: str, address: str, fields: dict[str, str]) -> httpx.Response:
         pause, end = 0.2, time.monotonic() + PATIENCE_SECONDS
@@ -225,6 +228,7 @@ class _Talk:
         self._objective = objective
         plan = simulation.plan
         self._rng = random.Random(f"{plan.taste.seed}:{plan.study}:{conversation}")
+        self._pauses = random.Random(f"{plan.taste.seed}:{plan.study}:{conversation}:pauses")
         self._message = simulation.opening(conversation, objective)
         self._tastes: list[float] = []
         self._failures = 0
@@ -239,6 +243,7 @@ class _Talk:
             elif form := page.form("/work/agree", "agreed"):
                 page = await self._browser.post(form, agreed="1")
             elif form := page.form("/work/choose", "button"):
+                await self._pause()
                 page = await self._choose(form, page)
             elif form := page.form("/work/retry"):
                 page = await self._try_again(form)
@@ -246,9 +251,14 @@ class _Talk:
                 await self._browser.post(form, rating=str(self._rating()))
                 return
             elif form := page.form("/work/say", "text"):
+                await self._pause()
                 page = await self._browser.post(form, text=self._message)
             else:
                 page = await self._look_again(page)
+
+    async def _pause(self) -> None:
+        if self._simulation.plan.pause:
+            await asyncio.sleep(self._pauses.expovariate(1 / self._simulation.plan.pause))
 
     async def _choose(self, form: ServedForm, page: ServedPage) -> ServedPage:
         prompt = Conversation().human(self._message)

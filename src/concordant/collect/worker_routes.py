@@ -5,7 +5,7 @@ from the store alone, so a reload at any moment shows the same.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
@@ -182,7 +182,8 @@ def rewrite(room: RoomHere, worker: WorkerHere, said: Annotated[EditForm, Form()
 @router.post("/work/retry")
 def write_again(room: RoomHere, worker: WorkerHere, comparison: Field = "") -> Response:
     """Have a failed reply written again."""
-    own_talk_of(room, worker, comparison)
+    if not talks.is_own(room.db, worker.id, comparison):
+        raise HTTPException(404)
     talks.retry(room.db, comparison)
     return _onwards()
 
@@ -276,22 +277,22 @@ def own_talk(room: Room, worker: Worker, talk_id: str) -> TalkView:
     Raises:
         HTTPException: 404 for none, and the same for another worker's.
     """
+    return _own(worker, lambda: talks.view(room.db, talk_id))
+
+
+def own_talk_of(room: Room, worker: Worker, comparison_id: str) -> TalkView:
+    """The talk that a comparison belongs to, if it is this worker's; else 404, as ``own_talk``."""
+    return _own(worker, lambda: talks.view_of(room.db, comparison_id))
+
+
+def _own(worker: Worker, look: Callable[[], TalkView]) -> TalkView:
     try:
-        talk = talks.view(room.db, talk_id)
+        talk = look()
     except UserError:
         raise HTTPException(404) from None
     if talk.worker_id != worker.id:
         raise HTTPException(404)
     return talk
-
-
-def own_talk_of(room: Room, worker: Worker, comparison_id: str) -> TalkView:
-    """The talk that a comparison belongs to, if it is this worker's; else 404, as ``own_talk``."""
-    try:
-        talk_id = talks.talk_of(room.db, comparison_id)
-    except UserError:
-        raise HTTPException(404) from None
-    return own_talk(room, worker, talk_id)
 
 
 def _onwards() -> RedirectResponse:

@@ -49,6 +49,13 @@ def add(verbs: Verbs) -> None:
     simulate.add_argument(
         "--seed", type=int, metavar="S", help="of what they say and choose (default: the programme's)"
     )
+    simulate.add_argument(
+        "--pause",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="seconds, as a mean, before each message and choice (default 0)",
+    )
     simulate.add_argument("--log", type=Path, metavar="FILE", help="JSON lines: every choice that the server confirmed")
     add_programme(simulate)
     add_json(simulate)
@@ -178,6 +185,8 @@ def simulate_(args: argparse.Namespace) -> Outcome:
 
     if args.conversations < 1 or args.concurrency < 1:
         raise UserError("N and --concurrency must be at least 1")
+    if not 0 <= args.pause <= 3600:
+        raise UserError(f"--pause {args.pause:g} is not between 0 and 3600 seconds")
     programme = Programme.open(args.dir)
     url = args.url.rstrip("/") if args.url else running_server(programme.path)
     if url is None:
@@ -199,6 +208,7 @@ def simulate_(args: argparse.Namespace) -> Outcome:
         study=args.study,
         workers=args.concurrency,
         taste=ScriptedTaste(seed=seed + args.conversations - left),  # what goes on does not say the same again
+        pause=args.pause,
         log=args.log,
     )
     with _store(programme) as db, _progress(left, errand.keep) as on_progress:

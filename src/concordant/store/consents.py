@@ -7,11 +7,15 @@ here: who no longer agrees leaves.
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from concordant.store.database import Database
 from concordant.store.day_tables import ConsentRow, ConsentTextRow
 from concordant.store.tables import WorkerRow
+
+_AGREED = select(ConsentRow.id).where(
+    ConsentRow.worker_id == bindparam("worker"), ConsentRow.digest == bindparam("digest")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +37,11 @@ def agree(db: Database, worker_id: str, consent: ConsentText) -> None:
         if session.get(ConsentTextRow, consent.digest) is None:
             session.add(ConsentTextRow(digest=consent.digest, text=consent.text))
             session.flush()
-        known = session.scalar(
-            select(ConsentRow.id).where(ConsentRow.worker_id == worker_id, ConsentRow.digest == consent.digest)
-        )
-        if known is None:
+        if session.scalar(_AGREED, {"worker": worker_id, "digest": consent.digest}) is None:
             session.add(ConsentRow(worker_id=worker_id, digest=consent.digest))
 
 
 def has_agreed(db: Database, worker_id: str, consent: ConsentText) -> bool:
     """Whether the worker agreed to exactly this text."""
     with db.read() as session:
-        statement = select(ConsentRow.id).where(ConsentRow.worker_id == worker_id, ConsentRow.digest == consent.digest)
-        return session.scalar(statement) is not None
+        return session.scalar(_AGREED, {"worker": worker_id, "digest": consent.digest}) is not None

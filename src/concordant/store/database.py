@@ -7,8 +7,9 @@ writers never meet half-way; on PostgreSQL the callers lock the rows that they d
 import errno
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
@@ -40,6 +41,9 @@ class Database:
         self._engine = engine
         sqlite = engine.dialect.name == "sqlite"
         self._reader = engine.execution_options(concordant_read=True) if sqlite else _read_only(engine)
+        # SQLite's own wait for its write lock polls, up to a tenth of a second apart; threads of one process queue
+        # here.
+        self._turn: AbstractContextManager[Any] = Lock() if sqlite else nullcontext()
 
     @classmethod
     def open(cls, url: str) -> "Database":
@@ -74,7 +78,12 @@ class Database:
             OSError: the disk is full (ENOSPC).
             ConnectionError: the database server went away.
         """
-        with self._translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+        with (
+            self._translated(),
+            self._turn,
+            Session(self._engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     @contextmanager

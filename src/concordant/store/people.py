@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from concordant.errors import UserError
 from concordant.store.audit import COMMAND_LINE, note
@@ -18,6 +18,14 @@ from concordant.store.people_tables import ErasureRow
 from concordant.store.tables import WorkerRow
 
 LONGEST_NAME = 100
+
+# Made once, for every request of a worker runs them.
+_BY_TOKEN = select(WorkerRow).where(WorkerRow.token_hash == bindparam("hash"))
+_BY_LATER_TOKEN = (
+    select(WorkerRow)
+    .join(WorkerTokenRow, WorkerTokenRow.worker_id == WorkerRow.id)
+    .where(WorkerTokenRow.token_hash == bindparam("hash"))
+)
 
 
 class WorkerKind(StrEnum):
@@ -49,13 +57,9 @@ def add_worker(db: Database, name: str, kind: WorkerKind) -> tuple[Worker, str]:
 
 def worker_by_token(db: Database, token: str) -> Worker | None:
     """The worker whose link this is."""
+    hashed = {"hash": hash_token(token)}
     with db.read() as session:
-        row = session.scalar(select(WorkerRow).where(WorkerRow.token_hash == hash_token(token)))
-        row = row or session.scalar(
-            select(WorkerRow)
-            .join(WorkerTokenRow, WorkerTokenRow.worker_id == WorkerRow.id)
-            .where(WorkerTokenRow.token_hash == hash_token(token))
-        )
+        row = session.scalar(_BY_TOKEN, hashed) or session.scalar(_BY_LATER_TOKEN, hashed)
         return None if row is None else _worker(row)
 
 

@@ -226,11 +226,17 @@ def standing_deployments(db: Database) -> list[Deployment]:
         return deployments_in(session)
 
 
+_STANDING = (
+    select(DeploymentRow, SnapshotRow)
+    .join(SnapshotRow, SnapshotRow.id == DeploymentRow.snapshot_id)
+    .where(DeploymentRow.retired.is_(None))
+    .order_by(DeploymentRow.created, DeploymentRow.id)
+)
+
+
 def deployments_in(session: Session) -> list[Deployment]:
     """``standing_deployments`` within a transaction."""
-    statement = _standing().add_columns(SnapshotRow).join(SnapshotRow, SnapshotRow.id == DeploymentRow.snapshot_id)
-    rows = session.execute(statement.order_by(DeploymentRow.created, DeploymentRow.id))
-    return [_deployment(row, of) for row, of in rows]
+    return [_deployment(row, of) for row, of in session.execute(_STANDING)]
 
 
 def standing_row(session: Session, deployment_id: str) -> DeploymentRow:

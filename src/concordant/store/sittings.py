@@ -143,16 +143,18 @@ def open_sitting(db: Database, worker_id: str, offer: Offer, handoff: Handoff | 
         return _sitting(session, row)
 
 
+_LAST = (
+    select(SittingRow)
+    .where(SittingRow.worker_id == bindparam("worker"))
+    .order_by(SittingRow.ended.is_not(None), SittingRow.created.desc(), SittingRow.id)
+    .limit(1)
+)
+
+
 def last_sitting(db: Database, worker_id: str) -> Sitting | None:
     """The worker's open sitting, else the newest."""
     with db.read() as session:
-        statement = (
-            select(SittingRow)
-            .where(SittingRow.worker_id == worker_id)
-            .order_by(SittingRow.ended.is_not(None), SittingRow.created.desc(), SittingRow.id)
-            .limit(1)
-        )
-        row = session.scalar(statement)
+        row = session.scalar(_LAST, {"worker": worker_id})
         return None if row is None else _sitting(session, row)
 
 

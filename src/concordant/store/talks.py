@@ -7,7 +7,7 @@ writes of a talk lock its row first, so two tabs never meet half-way. Left out: 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
@@ -33,6 +33,22 @@ from concordant.store.tables import (
 from concordant.store.transcripts import Exchange, conversation, exchanges
 
 BUTTONS = range(1, 9)
+
+_HEAD = (
+    select(TalkRow, WorkerRow.may_edit, GivenRow.talk_id)
+    .join(WorkerRow, WorkerRow.id == TalkRow.worker_id)
+    .outerjoin(GivenRow, GivenRow.talk_id == TalkRow.id)
+)
+_BY_ID = _HEAD.where(TalkRow.id == bindparam("id"))
+_OPEN_OF_WORKER = _HEAD.where(TalkRow.worker_id == bindparam("id"), TalkRow.ended.is_(None))
+_WITHIN = (
+    select(MessageRow.talk_id)
+    .join(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
+    .where(ComparisonRow.id == bindparam("id"))
+)
+_OF_COMPARISON = _HEAD.where(TalkRow.id == _WITHIN.scalar_subquery())
+_OWNER = select(TalkRow.worker_id).where(TalkRow.id == _WITHIN.scalar_subquery())
+"""Made once, as in ``transcripts``: every page and every form of a worker runs one of these."""
 
 
 class Elsewhere(UserError):
@@ -186,8 +202,7 @@ def open_talk(db: Database, worker_id: str, objective: Objective, turns: int, st
 def current_talk(db: Database, worker_id: str) -> TalkView | None:
     """The worker's open talk."""
     with db.read() as session:
-        talk_id = _open_talk_id(session, worker_id)
-        return None if talk_id is None else _view(session, talk_id)
+        return _view(session, _OPEN_OF_WORKER, worker_id)
 
 
 def view(db: Database, talk_id: str) -> TalkView:
@@ -197,17 +212,29 @@ def view(db: Database, talk_id: str) -> TalkView:
         UserError: there is no such talk.
     """
     with db.read() as session:
-        return _view(session, talk_id)
+        found = _view(session, _BY_ID, talk_id)
+    if found is None:
+        raise UserError(f"there is no conversation {talk_id!r}")
+    return found
 
 
-def talk_of(db: Database, comparison_id: str) -> str:
-    """Id of the talk that a comparison belongs to.
+def view_of(db: Database, comparison_id: str) -> TalkView:
+    """The talk that a comparison belongs to, likewise.
 
     Raises:
         UserError: there is no such comparison.
     """
     with db.read() as session:
-        return talk_id_of(session, comparison_id)
+        found = _view(session, _OF_COMPARISON, comparison_id)
+    if found is None:
+        raise UserError(f"there is no comparison {comparison_id!r}")
+    return found
+
+
+def is_own(db: Database, worker_id: str, comparison_id: str) -> bool:
+    """Whether a comparison belongs to a talk of this worker."""
+    with db.read() as session:
+        return session.scalar(_OWNER, {"id": comparison_id}) == worker_id
 
 
 def say(db: Database, talk_id: str, text: str, key: str, draw: Draw, answers: Answers | Given | None = None) -> str:
@@ -347,21 +374,18 @@ def _open_talk_id(session: Session, worker_id: str) -> str | None:
 
 def talk_id_of(session: Session, comparison_id: str) -> str:
     """Id of the talk that a comparison belongs to."""
-    talk_id = session.scalar(
-        select(MessageRow.talk_id)
-        .join(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
-        .where(ComparisonRow.id == comparison_id)
-    )
+    talk_id = session.scalar(_WITHIN, {"id": comparison_id})
     if talk_id is None:
         raise UserError(f"there is no comparison {comparison_id!r}")
     return talk_id
 
 
-def _view(session: Session, talk_id: str) -> TalkView:
-    talk = session.get(TalkRow, talk_id)
-    if talk is None:
-        raise UserError(f"there is no conversation {talk_id!r}")
-    turns = exchanges(session, [talk_id])[talk_id]
+def _view(session: Session, heads: Select[TalkRow, bool, str], name: str) -> TalkView | None:
+    head = session.execute(heads, {"id": name}).one_or_none()
+    if head is None:
+        return None
+    talk, may_edit, given = head
+    turns = exchanges(session, [talk.id])[talk.id]
     return TalkView(
         id=talk.id,
         worker_id=talk.worker_id,
@@ -373,8 +397,8 @@ def _view(session: Session, talk_id: str) -> TalkView:
         pending=_pending(turns[-1]) if turns and turns[-1].choice is None and talk.ended is None else None,
         sitting=talk.sitting_id,
         undoable=_undoable(turns[-1]) if turns and talk.ended is None else None,
-        may_edit=session.get_one(WorkerRow, talk.worker_id).may_edit,
-        given=session.get(GivenRow, talk.id) is not None,
+        may_edit=may_edit,
+        given=given is not None,
     )
 
 

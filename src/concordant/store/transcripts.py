@@ -7,7 +7,7 @@ and stored nowhere else.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Side
@@ -64,45 +64,38 @@ def _is_of(edit: EditRow | None, reply: ReplyRow) -> bool:
     return edit is not None and edit.reply_id == reply.id
 
 
+_TURNS = (
+    select(MessageRow, ComparisonRow, ReplyRow)
+    .join(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
+    .join(ReplyRow, ReplyRow.comparison_id == ComparisonRow.id)
+    .where(MessageRow.talk_id.in_(bindparam("talks", expanding=True)))
+    .order_by(MessageRow.talk_id, MessageRow.turn, ReplyRow.place)
+)
+_DECISIONS = (
+    select(ChoiceRow, EditRow)
+    .join(ComparisonRow, ComparisonRow.id == ChoiceRow.comparison_id)
+    .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
+    .outerjoin(EditRow, EditRow.comparison_id == ComparisonRow.id)
+    .where(MessageRow.talk_id.in_(bindparam("talks", expanding=True)))
+    .order_by(ChoiceRow.number, EditRow.number)
+)
+"""Made once: building a statement anew costs as much as running it, and every page of a talk runs these."""
+
+
 def exchanges(session: Session, talk_ids: Collection[str]) -> dict[str, list[Exchange]]:
     """The turns of each talk, in order; talks without a message have an empty list."""
-    within = MessageRow.talk_id.in_(talk_ids)
-    turns = session.execute(
-        select(MessageRow, ComparisonRow)
-        .join(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
-        .where(within)
-        .order_by(MessageRow.talk_id, MessageRow.turn)
-    )
-    shown: dict[tuple[str, int], ReplyRow] = {}
-    for reply in session.scalars(
-        select(ReplyRow)
-        .join(ComparisonRow, ComparisonRow.id == ReplyRow.comparison_id)
-        .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
-        .where(within)
-    ):
-        shown[reply.comparison_id, reply.place] = reply
+    talks = {"talks": list(talk_ids)}
+    rows = session.execute(_TURNS, talks).all()
     choices: dict[str, ChoiceRow] = {}
-    for choice in session.scalars(
-        select(ChoiceRow)
-        .join(ComparisonRow, ComparisonRow.id == ChoiceRow.comparison_id)
-        .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
-        .where(within)
-        .order_by(ChoiceRow.number)
-    ):
-        choices[choice.comparison_id] = choice  # the last number stays: it supersedes the others
     edits: dict[str, EditRow] = {}
-    for edit in session.scalars(
-        select(EditRow)
-        .join(ComparisonRow, ComparisonRow.id == EditRow.comparison_id)
-        .join(MessageRow, MessageRow.id == ComparisonRow.message_id)
-        .where(within)
-        .order_by(EditRow.number)
-    ):
-        edits[edit.comparison_id] = edit
+    for choice, edit in session.execute(_DECISIONS, talks):
+        choices[choice.comparison_id] = choice  # the last numbers stay: they supersede the others
+        if edit is not None:
+            edits[edit.comparison_id] = edit
     result: dict[str, list[Exchange]] = {talk_id: [] for talk_id in talk_ids}
-    for message, comparison in turns:
-        first, second = (shown[comparison.id, place] for place in ((1, 0) if comparison.swap else (0, 1)))
-        pair, made = (first, second), choices.get(comparison.id)
+    for (message, comparison, first), (_, _, second) in zip(rows[::2], rows[1::2], strict=True):
+        pair = (second, first) if comparison.swap else (first, second)
+        made = choices.get(comparison.id)
         result[message.talk_id].append(Exchange(message, comparison, pair, made, edits.get(comparison.id)))
     return result
 
