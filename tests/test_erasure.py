@@ -16,6 +16,7 @@ from concordant.store import talks
 from concordant.store.audit import acts
 from concordant.store.database import Database
 from concordant.store.datasets import freeze, load_dataset
+from concordant.store.deployment_tables import FailureRow
 from concordant.store.edits import edit
 from concordant.store.erasure import Written, erase, erasure_of, written_by
 from concordant.store.exports import export
@@ -25,10 +26,11 @@ from concordant.store.pay_rules import Terms
 from concordant.store.people import Worker, end_links, participant, permit_edits, worker_by_token
 from concordant.store.people_tables import MARKER
 from concordant.store.preferences import Filter, counts, preferences
+from concordant.store.quality_tables import VerdictRow
 from concordant.store.records import collected_records
 from concordant.store.reply_queue import claim, finish
 from concordant.store.sittings import Handoff, Offer, Outcome, end_sitting, open_sitting
-from concordant.store.tables import Base
+from concordant.store.tables import Base, ReplyRow
 from stories import ask, base_model, draw, person, play, policy_model, write_replies
 
 SECRET = "xylophone"
@@ -41,8 +43,10 @@ ERASABLE = {
     "sittings": {"panel_session"},
     "participants": {"participant"},
     "letters": {"text"},
+    "verdicts": {"note"},
+    "reply_failures": {"reason"},
 }
-"""What migration 0007 lets go, table by table."""
+"""What migrations 0007 and 0009 let go, table by table."""
 
 
 def life(db: Database, name: str, secret: str = SECRET) -> Worker:
@@ -58,6 +62,11 @@ def life(db: Database, name: str, secret: str = SECRET) -> Worker:
         talks.choose(db, comparison, 2, f"c{turn}")
     edit(db, comparison, f"a better {secret}", "e")
     talks.end_talk(db, talk, talks.Ending(4, f"I liked the {secret}"))
+    with db.write() as session:  # a reviewer's note, and why an earlier attempt at a reply failed
+        session.add(VerdictRow(talk_id=talk, place=1, number=1, staff_id="boss", verdict=2, note=secret, key="v"))
+        of_pair = ReplyRow.comparison_id == comparison, ReplyRow.place == 0
+        reply = session.query(ReplyRow).filter(*of_pair).one()
+        session.add(FailureRow(reply_id=reply.id, snapshot_id=reply.snapshot_id, reason=f"no answer to {secret}"))
     end_sitting(db, sitting.id, Outcome.LEFT)
     write_letter(db, worker.id, f"my {secret}", "l1")
     write_letter(db, worker.id, f"your {secret}?", "l2", "boss")
@@ -138,10 +147,13 @@ def test_again_changes_nothing_and_goes_on_where_it_stopped(
 
 def test_replies_can_be_kept_and_erased_later(database: Database) -> None:
     ann = life(database, "ann")
-    erase(database, ann.id, "boss", replies=False)
+    first = erase(database, ann.id, "boss", replies=False)
     assert written_by(database, ann.id).replies == 4 and written_by(database, ann.id).messages == 0
-    erase(database, ann.id, "boss")
+    assert not first.replies and first.cleaned is not None
+    second = erase(database, ann.id, "boss")
     assert SECRET not in everything(database)
+    assert second.replies and second.at == first.at
+    assert second.cleaned is not None and second.cleaned > first.cleaned, "the files hold none of the replies either"
 
 
 def test_what_is_being_written_ends_first_and_what_comes_late_is_not_taken(database: Database) -> None:
@@ -202,7 +214,9 @@ def owner(table: str, worker: str) -> str:
     """SQL: the rows of a table that are a worker's."""
     talks_of = f"SELECT id FROM talks WHERE worker_id = '{worker}'"
     pairs = f"SELECT c.id FROM comparisons c JOIN messages m ON m.id = c.message_id WHERE m.talk_id IN ({talks_of})"
-    if table == "messages":
+    if table == "reply_failures":
+        return f"reply_id IN (SELECT id FROM replies WHERE comparison_id IN ({pairs}))"
+    if table in ("messages", "verdicts"):
         return f"talk_id IN ({talks_of})"
     return f"comparison_id IN ({pairs})" if table in ("edits", "replies") else f"worker_id = '{worker}'"
 
@@ -254,7 +268,7 @@ def test_an_erasure_itself_stands(database: Database) -> None:
     ann = life(database, "ann")
     erase(database, ann.id, "boss")
     for change in (
-        "UPDATE erasures SET cleaned = NULL",
+        "UPDATE erasures SET replies = false",
         "UPDATE erasures SET staff_id = 'x'",
         "DELETE FROM erasures",
     ):

@@ -17,6 +17,7 @@ from fastapi.testclient import TestClient
 from concordant.collect.app import create_app
 from concordant.collect.room import STAFF_COOKIE
 from concordant.comparison import Preference
+from concordant.store.erasure import erase
 from concordant.store.parquet import COLUMNS
 from concordant.store.staff import members
 from desk_stories import Clock, Story, flat, rows_of, staff_client
@@ -51,6 +52,16 @@ def test_the_page_says_what_a_filter_holds(staff: TestClient, story: Story) -> N
         and "/researcher/exports/hh/preferences.jsonl.gz?study=pilot&amp;tranche=online" in narrowed
     )
     assert "No comparison matches" in staff.get("/researcher/exports?tranche=rs").text
+
+
+def test_the_page_promises_what_the_file_holds_when_a_text_was_erased(staff: TestClient, story: Story) -> None:
+    erase(story.db, story.ann.id, "boss")
+    html = flat(staff.get("/researcher/exports").text)
+    file = staff.get("/researcher/exports/parquet/all.parquet")
+    left = pq.read_table(io.BytesIO(file.content)).num_rows
+    assert 0 < left < 6
+    assert f"<p>{left} comparisons; rewritten replies come on top. {6 - left} more are left out" in html
+    assert sum(int(row["n"]) for row in rows_of(staff.get("/researcher/exports?csv=selection").text)) == left
 
 
 def test_hh_lines_by_filter_with_their_card(staff: TestClient, story: Story) -> None:

@@ -5,6 +5,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
 from concordant.comparison import Objective
+from concordant.store import review_draws
 from concordant.store.database import Database
 from concordant.store.people import WorkerKind
 from concordant.store.quality_tables import ReviewDrawRow, SecondLookRow, VerdictRow
@@ -12,6 +13,12 @@ from concordant.store.review_draws import draw_ended, good_on_end
 from concordant.store.talks import Ending, end_talk, open_talk
 from readings import NOON, Story, rule, tell
 from stories import base_model, person
+
+
+@pytest.fixture(params=[5000, 1], ids=["at-once", "one-by-one"], autouse=True)
+def most(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In how many transactions it is drawn changes nothing."""
+    monkeypatch.setattr(review_draws, "_MOST_DRAWN", request.param)
 
 
 def draws(db: Database) -> dict[str, ReviewDrawRow]:

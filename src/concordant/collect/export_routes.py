@@ -5,22 +5,24 @@ formats end on what shows that they are whole (gzip: length and checksum; Parque
 breaks off is reported by the browser, and what was kept of it cannot be opened as if it were all there was.
 """
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from concordant.collect.asked import Asked
+from concordant.collect.held_rows import HELD, imported, made_here
 from concordant.collect.ledger_here import LedgerHere
 from concordant.collect.room import ResearcherHere, RoomHere
-from concordant.collect.sheet import Column, Sheet, desk, file_name
+from concordant.collect.sheet import Column, Row, Sheet, desk, file_name
 from concordant.comparison import Objective, Tranche
 from concordant.errors import UserError
 from concordant.store import audit
+from concordant.store.erasure import erased_workers
 from concordant.store.exports import Format, card_of, outgoing
 from concordant.store.imports import imported_files
-from concordant.store.ledger import Books, Count, Place, admitted
+from concordant.store.ledger import Books, Place, admitted
 from concordant.store.people import WorkerKind
 from concordant.store.preferences import Filter
 
@@ -37,21 +39,16 @@ def exports(request: Request, room: RoomHere, staff: ResearcherHere, ledger: Led
     filter = filter_of(asked)
     with ledger.open() as every:
         books = admitted(room.db, every)
-        rows = _collected(books, filter)
+        gone = erased_workers(room.db)
+        rows = _collected(books, filter, lambda place: place.worker not in gone)
+        erased = sum(row["n"] for row in _collected(books, filter, lambda place: place.worker in gone))
         studies, models = sorted({place.study for place in books.counts}), sorted(books.models.labels.values())
     if filter.sources != "store" and filter.study is None and filter.models is None and filter.worker_kind is None:
-        rows += [
-            {
-                "objective": one.objective,
-                "tranche": one.tranche,
-                "source": one.name,
-                "kind": "",
-                "n": one.taken,
-                "weakest": None,
-            }
+        rows += imported(
+            one
             for one in imported_files(room.db)
             if filter.objective in (None, one.objective) and filter.tranche in (None, one.tranche)
-        ]
+        )
     return desk(
         request,
         room,
@@ -61,6 +58,7 @@ def exports(request: Request, room: RoomHere, staff: ResearcherHere, ledger: Led
         studies=studies,
         models=models,
         total=sum(row["n"] for row in rows),
+        erased=erased,
     )
 
 
@@ -125,37 +123,18 @@ def _named(filter: Filter) -> str:
     return file_name("preferences", *(part or "" for part in parts))
 
 
-_COLUMNS = (
-    Column("objective", "Work"),
-    Column("tranche", "Tranche"),
-    Column("source", "From"),
-    Column("kind", "Chosen by"),
-    Column("n", "Comparisons", "n"),
-    Column("weakest", "Of these weakest", "n"),
-)
+_COLUMNS = (*HELD, Column("n", "Comparisons", "n"), Column("weakest", "Of these weakest", "n"))
 
 
-def _collected(books: Books, filter: Filter) -> list[dict[str, Any]]:
-    """Choices made here that match, by work, tranche and kind of worker."""
-    if filter.sources == "imported":
-        return []
-    groups: dict[tuple[str, str, str], Count] = {}
-    for place, count in books.counts.items():
-        tranche = books.models.tranche(place.a, place.b)
-        kind = books.workers[place.worker][1]
-        if _matches(filter, place, books) and filter.tranche in (None, tranche) and filter.worker_kind in (None, kind):
-            groups.setdefault((place.objective, tranche.value, kind), Count()).add(count)
-    return [
-        {
-            "objective": objective,
-            "tranche": tranche,
-            "source": "store",
-            "kind": kind,
-            "n": count.choices,
-            "weakest": count.weakest,
-        }
-        for (objective, tranche, kind), count in sorted(groups.items())
-    ]
+def _collected(books: Books, filter: Filter, whose: Callable[[Place], bool]) -> list[Row]:
+    """Choices made here that match."""
+
+    def wanted(place: Place) -> bool:
+        tranche, kind = books.models.tranche(place.a, place.b), books.workers[place.worker][1]
+        known = filter.tranche in (None, tranche) and filter.worker_kind in (None, kind)
+        return known and whose(place) and _matches(filter, place, books)
+
+    return [] if filter.sources == "imported" else made_here(books, wanted)
 
 
 def _matches(filter: Filter, place: Place, books: Books) -> bool:

@@ -14,11 +14,12 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from concordant.collect.conversation_routes import columns, row_of
+from concordant.collect.held_rows import HELD, imported, made_here
 from concordant.collect.ledger_here import LedgerHere
 from concordant.collect.room import ResearcherHere, Room, RoomHere
 from concordant.collect.sheet import Address, Column, Row, Sheet, desk, desk_page
 from concordant.store.imports import imported_files
-from concordant.store.ledger import Books, Count, admitted
+from concordant.store.ledger import Books, admitted
 from concordant.store.overview import recent_talks
 from concordant.store.preferences import excluded_choices
 from concordant.store.registry import active_deployments, snapshots
@@ -32,18 +33,8 @@ def overview(request: Request, room: RoomHere, staff: ResearcherHere, ledger: Le
     """The first page."""
     with ledger.open() as every:
         books = admitted(room.db, every)
-        rows, today = _counts(books), _today(books)
-    rows += [
-        {
-            "objective": one.objective,
-            "tranche": one.tranche,
-            "source": one.name,
-            "kind": "",
-            "n": one.taken,
-            "weakest": None,
-        }
-        for one in imported_files(room.db)
-    ]
+        rows, today = made_here(books), _today(books)
+    rows += imported(imported_files(room.db))
     listed = Address("/researcher/conversations", ())
     newest = [row_of(talk) for talk in recent_talks(room.db, 8)]
     return desk(
@@ -98,10 +89,7 @@ _RATINGS = (
     Column("games", "Games", "n"),
 )
 _COMPARISONS = (
-    Column("objective", "Work"),
-    Column("tranche", "Tranche"),
-    Column("source", "From"),
-    Column("kind", "Chosen by"),
+    *HELD,
     Column("n", "n", "n", link=lambda row: _behind(row)),
     Column("weakest", "Of these weakest", "n"),
 )
@@ -112,25 +100,6 @@ def _behind(row: Row) -> str:
     if not row["kind"]:
         return "/researcher/data"
     return f"/researcher/conversations?{urlencode({'objective': row['objective'], 'kind': row['kind']})}"
-
-
-def _counts(books: Books) -> list[dict[str, Any]]:
-    """Choices made here, by work, tranche and kind of worker."""
-    groups: dict[tuple[str, str, str], Count] = {}
-    for place, count in books.counts.items():
-        key = (place.objective, books.models.tranche(place.a, place.b).value, books.workers[place.worker][1])
-        groups.setdefault(key, Count()).add(count)
-    return [
-        {
-            "objective": key[0],
-            "tranche": key[1],
-            "source": "store",
-            "kind": key[2],
-            "n": count.choices,
-            "weakest": count.weakest,
-        }
-        for key, count in sorted(groups.items())
-    ]
 
 
 def _today(books: Books) -> int:

@@ -1,14 +1,16 @@
 """Erasing what a person wrote, so that everything counted stays as it was.
 
 Erased, that is overwritten by a fixed marker: their messages to models, rewritten replies, comments, their side and the
-staff's of their message thread, their name, and the ids by which a panel knows them and their sessions. Unless asked
-otherwise, the models' replies to them too, because a reply may repeat what it answers; its token count stays. Kept:
-choices, strengths, times, sides, ratings, ids, agreements, sittings, payments. So every count and every rating of
+staff's of their message thread, reviewers' notes on their conversations, their name, and the ids by which a panel knows
+them and their sessions. Unless asked otherwise, the models' replies to them too, because a reply may repeat what it
+answers (its token count stays), and why a reply failed. Kept: choices, strengths, times, sides, ratings, verdicts, ids,
+agreements, sittings, payments. So every count and every rating of
 models is the same before and after. Their links end. Answers on how they feel bear no name, so nobody can find theirs.
 
-The database itself allows it, for workers with a row in ``erasures`` and for these columns only (migration 0007). Left
-out: what has left the store (exports, reports, copies, logs), and what staff wrote in bonuses' reasons, payments'
-references and the audit log. ``holdings.py`` lists the data sets and models that hold the texts.
+The database itself allows it, for workers with a row in ``erasures`` and for these columns only (migrations 0007 and
+0009). Left out: what has left the store (exports, reports, copies, logs), and what staff wrote of them elsewhere, in
+announcements, reasons of bonuses, of exclusions and of the select list, payments' references, and the audit log.
+``holdings.py`` lists the data sets and models that hold the texts.
 """
 
 import hashlib
@@ -22,8 +24,10 @@ from concordant.errors import UserError
 from concordant.store.audit import note
 from concordant.store.database import Database
 from concordant.store.day_tables import EditRow, ParticipantRow, SittingRow, WorkerTokenRow
+from concordant.store.deployment_tables import FailureRow
 from concordant.store.endings import close_talk
 from concordant.store.people_tables import MARKER, ErasureRow, LetterRow
+from concordant.store.quality_tables import VerdictRow
 from concordant.store.sittings import Outcome, end_sitting
 from concordant.store.tables import ComparisonRow, MessageRow, ReplyRow, TalkRow, WorkerRow, new_id, utc_now
 
@@ -86,9 +90,11 @@ def erase(db: Database, worker_id: str, staff_id: str, replies: bool = True) -> 
             session.flush()
             note(session, staff_id, "text erased", worker_id, replies=replies)
         elif replies and not row.replies:
+            row.replies = True
             note(session, staff_id, "replies erased too", worker_id)
         _end_everything(session, worker)
-        _overwrite(session, worker, replies or row.replies)
+        if _overwrite(session, worker, row.replies):
+            row.cleaned = None
     if db.forget_freed():
         with db.write() as session:
             session.execute(
@@ -106,6 +112,12 @@ def erasure_of(db: Database, worker_id: str) -> Erasure | None:
     with db.read() as session:
         row = session.get(ErasureRow, worker_id)
         return None if row is None else Erasure(row.worker_id, row.replies, row.created, row.cleaned)
+
+
+def erased_workers(db: Database) -> set[str]:
+    """Ids of those whose text was erased."""
+    with db.read() as session:
+        return set(session.scalars(select(ErasureRow.worker_id)))
 
 
 def written_by(db: Database, worker_id: str) -> Written:
@@ -150,7 +162,8 @@ def _end_everything(session: Session, worker: WorkerRow) -> None:
     session.flush()
 
 
-def _overwrite(session: Session, worker: WorkerRow, replies: bool) -> None:
+def _overwrite(session: Session, worker: WorkerRow, replies: bool) -> int:
+    """Put the marker in the place of every text; returns how many rows had one."""
     talks = select(TalkRow.id).where(TalkRow.worker_id == worker.id)
     comparisons = (
         select(ComparisonRow.id)
@@ -159,33 +172,36 @@ def _overwrite(session: Session, worker: WorkerRow, replies: bool) -> None:
     )
     of_theirs = ReplyRow.comparison_id.in_(comparisons)
     waiting = (of_theirs, ReplyRow.status.in_(["queued", "writing"]))
+    gone = f"{MARKER} {worker.id}"
+    sittings = (SittingRow.worker_id == worker.id, SittingRow.panel_session.is_not(None))
     statements = [
         update(MessageRow).where(MessageRow.talk_id.in_(talks), MessageRow.text != MARKER).values(text=MARKER),
         update(EditRow).where(EditRow.comparison_id.in_(comparisons), EditRow.text != MARKER).values(text=MARKER),
         update(TalkRow)
         .where(TalkRow.worker_id == worker.id, TalkRow.comment.not_in(["", MARKER]))
         .values(comment=MARKER),
+        update(VerdictRow)
+        .where(VerdictRow.talk_id.in_(talks), VerdictRow.note.not_in(["", MARKER]))
+        .values(note=MARKER),
         update(LetterRow).where(LetterRow.worker_id == worker.id, LetterRow.text != MARKER).values(text=MARKER),
+        update(SittingRow).where(*sittings).values(panel_session=None),
+        update(ParticipantRow)
+        .where(ParticipantRow.worker_id == worker.id, ParticipantRow.participant != gone)
+        .values(participant=gone),
         update(ReplyRow).where(*waiting).values(status="failed", error=MARKER, owner=None, lease_until=None),
     ]
     if replies:
+        failed = select(ReplyRow.id).where(of_theirs)
         statements += [
             update(ReplyRow).where(of_theirs, ReplyRow.text != MARKER).values(text=MARKER),
             update(ReplyRow).where(of_theirs, ReplyRow.error != MARKER).values(error=MARKER),
+            update(FailureRow)
+            .where(FailureRow.reply_id.in_(failed), FailureRow.reason != MARKER)
+            .values(reason=MARKER),
         ]
+    changed = 0
     for statement in statements:
-        session.execute(statement.execution_options(synchronize_session=False))
-    session.execute(
-        update(SittingRow)
-        .where(SittingRow.worker_id == worker.id, SittingRow.panel_session.is_not(None))
-        .values(panel_session=None)
-        .execution_options(synchronize_session=False)
-    )
-    gone = f"{MARKER} {worker.id}"
-    session.execute(
-        update(ParticipantRow)
-        .where(ParticipantRow.worker_id == worker.id, ParticipantRow.participant != gone)
-        .values(participant=gone)
-        .execution_options(synchronize_session=False)
-    )
+        done = session.execute(statement.execution_options(synchronize_session=False))
+        changed += done.rowcount  # type: ignore[attr-defined]
     worker.name = MARKER
+    return changed

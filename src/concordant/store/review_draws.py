@@ -33,6 +33,8 @@ PACES = 5
 CREW_PACES = 500
 FEWEST_PACES = 20
 _AT_ONCE = 200
+_MOST_DRAWN = 5000
+"""Conversations in one transaction; each looks through all that have ended, so it should not be few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +67,28 @@ def seconds_of(talk: TalkRow, turns: Sequence[Exchange]) -> list[float]:
 
 
 def draw_ended(db: Database, rule: Rule) -> None:
-    """Draw for every conversation that has ended since the last time. Cheap where there is none."""
+    """Draw for every conversation that has ended since the last time. Cheap where there is none.
+
+    Where there are many, as after years without reviews, other writers get their turn between the transactions.
+    """
+    while _draw_some(db, rule):
+        pass
+
+
+def _draw_some(db: Database, rule: Rule) -> bool:
+    """One transaction; returns whether there may be more."""
     with db.read() as session:
         if session.scalar(_undrawn().limit(1)) is None:
-            return
+            return False
     with db.write_alone() as session:
-        talks = list(session.scalars(_undrawn()))
+        talks = list(session.scalars(_undrawn().limit(_MOST_DRAWN)))
         drawing = _Drawing(session, rule)
         for start in range(0, len(talks), _AT_ONCE):
             batch = talks[start : start + _AT_ONCE]
             turns = exchanges(session, [talk.id for talk in batch])
             for talk in batch:
                 drawing.draw(talk, turns[talk.id])
+    return len(talks) == _MOST_DRAWN
 
 
 def good_on_end(verdicts: Collection[tuple[datetime, int]], until: datetime) -> int:

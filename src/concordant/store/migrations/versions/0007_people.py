@@ -1,13 +1,21 @@
 """Pay, messages between staff and workers, erasure of a person's text; wellbeing answers in no order.
 
-Erasure is an exception that stands in the triggers themselves: where ``erasures`` has a row for the worker behind a
-row, its text columns may become the marker. Every other column, and every row of anybody else, is kept as before. The
-conditions name all columns that a table has when this migration runs.
+Erasure is an exception that stands in the triggers themselves (``erasable.py``); their conditions name all columns that
+a table has when this migration runs.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
+from concordant.store.migrations.erasable import (
+    MARKER,
+    OF_COMPARISON,
+    OF_TALK,
+    Erasable,
+    keep_on_postgres,
+    keep_on_sqlite,
+    let_go,
+)
 from concordant.store.tables import Instant, Words
 
 revision = "0007"
@@ -19,22 +27,15 @@ APPEND_ONLY = (
     *("bonuses", "payments", "payment_lines", "letters_seen"),
     *("announcements", "announcement_workers", "announcements_seen", "announcements_ended"),
 )
-MARKER = "'[erased]'"
-_OF_TALK = "(SELECT t.worker_id FROM talks t WHERE t.id = OLD.talk_id)"
-_OF_COMPARISON = (
-    "(SELECT t.worker_id FROM comparisons c JOIN messages m ON m.id = c.message_id "
-    "JOIN talks t ON t.id = m.talk_id WHERE c.id = OLD.comparison_id)"
+ERASABLE = (
+    Erasable("messages", OF_TALK, {"text": MARKER}),
+    Erasable("edits", OF_COMPARISON, {"text": MARKER}),
+    Erasable("replies", OF_COMPARISON, {"text": MARKER, "error": MARKER}, "OLD.status = 'done'"),
+    Erasable("talks", "OLD.worker_id", {"comment": MARKER}, "OLD.ended IS NOT NULL"),
+    Erasable("sittings", "OLD.worker_id", {"panel_session": "NULL"}, "OLD.ended IS NOT NULL"),
+    Erasable("participants", "OLD.worker_id", {"participant": f"{MARKER} || ' ' || OLD.worker_id"}),
+    Erasable("letters", "OLD.worker_id", {"text": MARKER}),
 )
-ERASABLE = {
-    "messages": (_OF_TALK, {"text": MARKER}, ""),
-    "edits": (_OF_COMPARISON, {"text": MARKER}, ""),
-    "replies": (_OF_COMPARISON, {"text": MARKER, "error": MARKER}, "OLD.status = 'done'"),
-    "talks": ("OLD.worker_id", {"comment": MARKER}, "OLD.ended IS NOT NULL"),
-    "sittings": ("OLD.worker_id", {"panel_session": "NULL"}, "OLD.ended IS NOT NULL"),
-    "participants": ("OLD.worker_id", {"participant": f"{MARKER} || ' ' || OLD.worker_id"}, ""),
-    "letters": ("OLD.worker_id", {"text": MARKER}, ""),
-}
-"""Table → (SQL of the worker behind a row, column → SQL of what it may become, from when on a row is kept at all)."""
 
 
 def upgrade() -> None:
@@ -178,15 +179,10 @@ def _wellbeing_without_order() -> None:
     op.execute("ALTER TABLE wellbeing_anew RENAME TO wellbeing")
 
 
-def _columns(table: str) -> list[str]:
-    return [column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)]
-
-
 def _sqlite_triggers() -> None:
-    def refuse(table: str, change: str, condition: str = "") -> None:
-        when = f"WHEN {condition} " if condition else ""
+    def refuse(table: str, change: str) -> None:
         op.execute(
-            f"CREATE TRIGGER keep_{table}_{change.lower()} BEFORE {change} ON {table} {when}"
+            f"CREATE TRIGGER keep_{table}_{change.lower()} BEFORE {change} ON {table} "
             f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
         )
 
@@ -195,12 +191,9 @@ def _sqlite_triggers() -> None:
         refuse(table, "DELETE")
     refuse("letters", "DELETE")
     refuse("erasures", "DELETE")
-    refuse("erasures", "UPDATE", f"NOT ({_cleaned('IS')})")
-    for table, (worker, texts, kept) in ERASABLE.items():
-        same = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in _columns(table) if name not in texts)
-        condition = f"NOT ({same} AND {_marked(texts, 'IS')} AND {_erased(worker)})"
-        op.execute(f"DROP TRIGGER IF EXISTS keep_{table}_update")
-        refuse(table, "UPDATE", f"{kept} AND {condition}" if kept else condition)
+    keep_on_sqlite("erasures", _cleaned("IS"))
+    for one in ERASABLE:
+        let_go(one)
 
 
 def _postgres_triggers() -> None:
@@ -210,14 +203,9 @@ def _postgres_triggers() -> None:
     for table in ("letters", "erasures"):
         for change, scope in (("DELETE", "ROW"), ("TRUNCATE", "STATEMENT")):
             _refuse_on_postgres(table, change, scope)
-    same = "IS NOT DISTINCT FROM"
-    _postgres_update("erasures", _cleaned(same), "")
-    for table, (worker, texts, kept) in ERASABLE.items():
-        names = ", ".join(f"'{name}'" for name in texts)
-        # Compared as a whole, so that a column that comes later is kept as well.
-        rest = f"to_jsonb(NEW) - ARRAY[{names}] = to_jsonb(OLD) - ARRAY[{names}]"
-        op.execute(f"DROP TRIGGER IF EXISTS keep_{table}_update ON {table}")
-        _postgres_update(table, f"{rest} AND {_marked(texts, same)} AND {_erased(worker)}", kept)
+    keep_on_postgres("erasures", _cleaned("IS NOT DISTINCT FROM"))
+    for one in ERASABLE:
+        let_go(one)
 
 
 def _refuse_on_postgres(table: str, change: str, scope: str) -> None:
@@ -225,29 +213,6 @@ def _refuse_on_postgres(table: str, change: str, scope: str) -> None:
         f"CREATE TRIGGER keep_{table}_{change.lower()} BEFORE {change} ON {table} "
         f"FOR EACH {scope} EXECUTE FUNCTION refuse_change()"
     )
-
-
-def _postgres_update(table: str, allowed: str, kept: str) -> None:
-    """A trigger's own condition may not look into other tables there, so the exception stands in a function."""
-    op.execute(
-        f"CREATE FUNCTION keep_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        f"IF {allowed} THEN RETURN NEW; END IF; RAISE EXCEPTION '{table} is append-only'; END $$"
-    )
-    when = f"WHEN ({kept}) " if kept else ""
-    op.execute(
-        f"CREATE TRIGGER keep_{table}_update BEFORE UPDATE ON {table} FOR EACH ROW {when}"
-        f"EXECUTE FUNCTION keep_{table}()"
-    )
-
-
-def _marked(texts: dict[str, str], same: str) -> str:
-    return " AND ".join(
-        f"(NEW.{name} {same} OLD.{name} OR NEW.{name} {same} {marker})" for name, marker in texts.items()
-    )
-
-
-def _erased(worker: str) -> str:
-    return f"EXISTS (SELECT 1 FROM erasures e WHERE e.worker_id = {worker})"
 
 
 def _cleaned(same: str) -> str:
