@@ -83,7 +83,7 @@ def test_without_a_share_nobody_is_asked(store: Database, models: tuple[Snapshot
         one_conversation(visitor)
         assert visitor.page.form("/work/start") is not None
         assert visitor.post("/work/look/next", {}).status_code == 200
-        assert visitor.post("/work/look", {"comparison": "x", "button": "1"}).status_code == 200
+        assert visitor.post("/work/look", {"comparison": "x", "button": "1"}).status_code == 409
         assert pairs(store) == []
 
 
@@ -107,6 +107,40 @@ def test_red_team_comparisons_only_in_a_session_with_such_work(
         red.send("/work/everyday")
         page = red.client.get("/work").text
         assert "dark 1" not in page and 'data-work="harmless"' not in page, "who asks for everyday work sees none of it"
+
+
+def test_red_team_comparisons_of_others_are_blurred_whole_and_judged_only_when_shown(
+    store: Database, models: tuple[Snapshot, Snapshot]
+) -> None:
+    dark = Story(objective=Objective.HARMLESS, text="dark", seconds=(5.0, 5.0), buttons=(1, 1))
+    tell(store, person(store, "Ann"), models[0], dark)
+    visitor = Visitor(store, room_for(store, policy="red-team", red_team_turns=1))
+    with visitor.client:
+        visitor.start()
+        one_conversation(visitor)
+        visitor.send("/work/look/next")
+        for _ in range(2):  # the first has no turn before it, the second has one
+            refused = visitor.send("/work/look", "button", button="3")
+            assert refused.status_code == 422 and "still blurred" in refused.text
+            page = visitor.client.get("/work").text
+            assert page.count('class="turn assistant veiled"') == page.count('class="turn assistant')
+            visitor.send("/work/look", "button", button="3", unveiled="1")
+        assert len(pairs(store)) == 2 and "turn assistant veiled" in page
+
+
+def test_an_answer_after_the_end_is_said_not_to_count(store: Database, models: tuple[Snapshot, Snapshot]) -> None:
+    tell(store, person(store, "Ann"), models[0], Story())
+    visitor = Visitor(store, room_for(store))
+    with visitor.client:
+        visitor.start()
+        one_conversation(visitor)
+        visitor.send("/work/look/next")
+        form = visitor.page.form("/work/look", "button")
+        assert form is not None
+        visitor.send("/work/stop")  # in another window
+        answer = visitor.post("/work/look", {**form.hidden, "button": "1"})
+        assert answer.status_code == 409 and "Your answer was not taken" in answer.text
+        assert pairs(store) == []
 
 
 def test_the_excluded_are_told_kindly_may_finish_and_begin_nothing(

@@ -82,6 +82,18 @@ def test_a_change_of_mind_takes_the_other_reply_as_it_is(database: Database) -> 
     assert view(database, talk).conversation.turns[-1].text == "as it should be"
 
 
+def test_after_a_change_of_mind_the_other_reply_can_be_rewritten_too(database: Database) -> None:
+    talk, comparison, _ = chosen(database)
+    edit(database, comparison, "a better one", "e1")
+    choose(database, comparison, 1, "c2", instead_of=1)
+    edit(database, comparison, "a better other", "e2")
+    assert view(database, talk).conversation.turns[-1].text == "a better other"
+    choose(database, comparison, 8, "c3", instead_of=2)
+    assert view(database, talk).conversation.turns[-1].text == "reply 1", "the newest rewriting is of the other"
+    edit(database, comparison, "better again", "e3")
+    assert view(database, talk).conversation.turns[-1].text == "better again"
+
+
 def test_who_may_not_and_what_cannot_be_rewritten(database: Database) -> None:
     _, comparison, model = chosen(database)
     for words, problem in (("reply 1", "as it was"), (" \n", "nothing left")):

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from concordant.collect.app import create_app
+from concordant.collect import export_routes
+from concordant.collect.app import THREADS, create_app
 from concordant.collect.room import STAFF_COOKIE
 from concordant.comparison import Preference
 from concordant.store.erasure import erase
@@ -85,6 +87,29 @@ def test_parquet_has_every_row(staff: TestClient, tmp_path: Path) -> None:
     assert both.column("button").to_pylist() == [8]
 
 
+def test_cards_of_large_stores_hold_up_no_page(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are threads for pages, all being counted; a worker's page comes all the same."""
+    going, over = threading.Semaphore(0), threading.Event()
+
+    def counting(*_: object) -> str:
+        going.release()
+        assert over.wait(20)
+        return "card"
+
+    monkeypatch.setattr(export_routes, "card_of", counting)
+    room = room_with(story.db, tmp_path)
+    with running(create_app(room)) as url, ThreadPoolExecutor(THREADS) as pool:
+        _, token = signed_in_staff(story.db)
+        address, cookies = f"{url}/researcher/cards/hh", {STAFF_COOKIE: token}
+        asked = [pool.submit(httpx.get, address, cookies=cookies, timeout=30) for _ in range(THREADS)]
+        try:
+            assert all(going.acquire(timeout=20) for _ in range(THREADS))
+            assert httpx.get(f"{url}/healthz", timeout=10).status_code == 200
+        finally:
+            over.set()
+        assert [one.result().text for one in asked] == ["card"] * THREADS
+
+
 def test_an_export_is_on_record(staff: TestClient, story: Story) -> None:
     staff.get("/researcher/exports/hh/any?objective=helpful")
     (act,) = acts_but_sign_ins(story.db)
@@ -126,7 +151,7 @@ def test_a_file_that_breaks_off_is_no_answer(story: Story, tmp_path: Path, monke
 @contextmanager
 def running(app: FastAPI) -> Iterator[str]:
     """The application behind a real server, since only that one has connections to break."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="on", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

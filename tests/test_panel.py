@@ -148,6 +148,16 @@ def test_who_cannot_go_on_because_of_us_gets_a_part_in_any_case(store: Database)
     assert outcome(store) is Outcome.BROKEN
 
 
+def test_who_cannot_even_begin_because_of_us_gets_a_part(store: Database) -> None:
+    for deployment in active_deployments(store):
+        retire(store, deployment.id)
+    visitor = Participant(store, room_with(store, panel=PROLIFIC))
+    with visitor.client:
+        assert "no model" in visitor.arrive()
+        assert "PART" in visitor.send("/work/stop").text
+    assert outcome(store) is Outcome.BROKEN
+
+
 def test_no_is_an_answer(store: Database) -> None:
     visitor = Participant(store, room_with(store, panel=PROLIFIC))
     with visitor.client:

@@ -10,9 +10,10 @@ from concordant.agreement import Pair
 from concordant.comparison import Objective
 from concordant.errors import UserError
 from concordant.store.database import Database
-from concordant.store.quality_tables import SecondLookRow, SecondOpinionRow
+from concordant.store.deployment_tables import GivenRow, WrittenRow
+from concordant.store.quality_tables import ReviewDrawRow, SecondLookRow, SecondOpinionRow
 from concordant.store.second_looks import Look, Looker, any_look, give_opinion, held_look, pairs, take_look
-from concordant.store.sittings import Offer, last_sitting, open_sitting
+from concordant.store.sittings import Offer, last_sitting, open_sitting, stints
 from concordant.store.standing import admit, exclude
 from concordant.store.tables import ChoiceRow, utc_now
 from readings import NOON, Story, rule, tell
@@ -98,12 +99,39 @@ def test_both_answers_are_of_the_same_replies_whatever_the_sides(database: Datab
 
 def test_64_at_once_take_each_one_once(database: Database) -> None:
     tell(database, person(database, "Ann"), base_model(database), Story(seconds=(5.0,) * 6, buttons=(2,) * 6))
-    lookers = [looker(database, f"w{number}") for number in range(16)]
-    with ThreadPoolExecutor(16) as pool:
+    lookers = [looker(database, f"w{number}") for number in range(64)]
+    with ThreadPoolExecutor(64) as pool:
         got = list(pool.map(lambda one: take_look(database, one, ALL), lookers))
     assert got.count(True) == 6
     held: Sequence[Look | None] = [held_look(database, one) for one in lookers]
     assert len({look.comparison_id for look in held if look is not None}) == 6
+
+
+def test_choices_over_a_given_message_are_asked_about_too_and_there_is_nothing_to_read(database: Database) -> None:
+    """A person's reply beside a model's: without these, agreement would be over the rest alone."""
+    model = base_model(database)
+    talk, told = tell(database, person(database, "Ann"), model, Story())
+    with database.write() as session:
+        people = WrittenRow(snapshot_id=model.id, row=1, prompt="p", reply="r", writer="w")
+        session.add(people)
+        session.flush()
+        session.add(GivenRow(talk_id=talk, written_id=people.id))
+    assert taken(database, looker(database, "Bob")).comparison_id == told[0]
+    with database.read() as session:
+        (drawn,) = session.scalars(select(ReviewDrawRow))
+    assert (drawn.talk_id, drawn.number, drawn.drawn) == (talk, None, False)
+
+
+def test_four_red_team_looks_weigh_as_one_conversation(database: Database) -> None:
+    dark = Story(seconds=(5.0,) * 5, buttons=(2,) * 5, objective=Objective.HARMLESS)
+    tell(database, person(database, "Ann"), base_model(database), dark)
+    bob = looker(database, "Bob", red_team=True)
+    for number in range(5):
+        assert len(stints(database, bob.worker_id, bob.sitting_id)) == number // 4
+        give_opinion(database, bob, taken(database, bob).comparison_id, 1)
+    (stint,) = stints(database, bob.worker_id, bob.sitting_id)
+    assert stint.objective is Objective.HARMLESS and stint.here and stint.ended is not None
+    assert stint.began < stint.ended
 
 
 def test_a_lease_returns_after_its_holder_vanishes(database: Database) -> None:

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Barrier
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
 from concordant.comparison import Objective
 from concordant.errors import UserError
 from concordant.store.database import Database
+from concordant.store.deployment_tables import GivenRow, WrittenRow
 from concordant.store.people import Worker
 from concordant.store.registry import Snapshot
 from concordant.store.sittings import (
@@ -28,6 +29,7 @@ from concordant.store.sittings import (
     sittings,
     stints,
 )
+from concordant.store.tables import TalkRow
 from concordant.store.talks import Ending, choose, current_talk, end_talk, say, view
 from stories import base_model, draw, person, write_replies
 
@@ -109,6 +111,37 @@ def test_a_panels_session_is_one_sitting_and_a_new_one_abandons_the_old(database
     assert again(database, worker) == two
     by_id = {sitting.id: (name, sitting) for name, sitting in sittings(database)}
     assert by_id[one.id][0] == "worker" and by_id[one.id][1].code == "" and by_id[two.id][1].ended is None
+
+
+def test_who_did_a_part_and_did_not_come_back_can_be_paid_for_it(database: Database) -> None:
+    worker, model = person(database), base_model(database)
+    one = open_sitting(database, worker.id, OFFER, Handoff("prolific", "study", "s1"))
+    do_task(database, one, model, 1)
+    open_sitting(database, worker.id, OFFER, Handoff("prolific", "study", "s2"))
+    (abandoned,) = (sitting for _, sitting in sittings(database) if sitting.id == one.id)
+    assert (abandoned.outcome, abandoned.code) == (Outcome.ABANDONED, "PART")
+
+
+def test_choices_over_given_messages_are_a_part_too(database: Database) -> None:
+    worker, model = person(database), base_model(database)
+    sitting = open_sitting(database, worker.id, OFFER)
+    do_task(database, sitting, model, 1)
+    with database.write() as session:
+        talk = session.scalars(select(TalkRow.id)).one()
+        people = WrittenRow(snapshot_id=model.id, row=1, prompt="p", reply="r", writer="w")
+        session.add(people)
+        session.flush()
+        session.add(GivenRow(talk_id=talk, written_id=people.id))
+    left = end_sitting(database, sitting.id, Outcome.LEFT)
+    assert (left.messages, left.choices, left.code) == (0, 1, "PART")
+
+
+def test_who_is_back_is_not_ended_for_having_been_silent(database: Database) -> None:
+    worker = person(database)
+    sitting = open_sitting(database, worker.id, OFFER)
+    before, after = sitting.last - timedelta(seconds=1), sitting.last + timedelta(seconds=1)
+    assert end_sitting(database, sitting.id, Outcome.ABANDONED, silent_since=before).outcome is None
+    assert end_sitting(database, sitting.id, Outcome.ABANDONED, silent_since=after).outcome is Outcome.ABANDONED
 
 
 def test_an_ended_sitting_is_kept_by_the_database(database: Database) -> None:

@@ -87,9 +87,10 @@ ROOMS: tuple[Any, ...] = (
 """Modules with routes: workers', accounts, staff's, programs'."""
 
 
-THREADS = 4
-"""Requests that are worked on at once. More only take the interpreter's lock from each other: each of SQLAlchemy's many
-small calls gives it away, and with 40 threads (the framework's default) a page costs twice the processor time."""
+THREADS = 8
+"""Requests that are worked on at once; those that take long have threads of their own (``room.aside``). More only take
+the interpreter's lock from each other: each of SQLAlchemy's many small calls gives it away, and with 40 threads (the
+framework's default) a page costs up to twice the processor time."""
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from concordant.conversation import Speaker
 from concordant.errors import UserError
 from concordant.store.people import Worker, WorkerKind
 from concordant.store.review_draws import Rule
-from concordant.store.second_looks import Look, Looker, any_look, give_opinion, held_look, take_look
+from concordant.store.second_looks import Look, Looker, any_look, give_opinion, has_said, held_look, take_look
 from concordant.store.sittings import Sitting, last_sitting, stints
 from concordant.store.standing import is_excluded
 
@@ -54,17 +54,34 @@ def begin_looks(room: RoomHere, worker: WorkerHere) -> Response:
 
 @router.post("/work/look")
 def say_which(
-    room: RoomHere, worker: WorkerHere, comparison: Field = "", button: Field = "", unsure: Field = ""
+    room: RoomHere,
+    worker: WorkerHere,
+    comparison: Field = "",
+    button: Field = "",
+    unsure: Field = "",
+    unveiled: Field = "",
 ) -> Response:
-    """Which reply is better, or that one cannot say; the next comparison at once."""
+    """Which reply is better, or that one cannot say; the next comparison at once.
+
+    As in a conversation, blurred replies must have been shown before anybody says which is worse.
+    """
     due = _due(room, worker, last_sitting(room.db, worker.id))
     if due is None:
-        return _onwards()
+        if not comparison or has_said(room.db, worker.id, comparison):
+            return _onwards()
+        return room.notice(
+            409, room.say("look.closed_title"), room.say("look.closed"), ("/work", room.say("page.go_on"))
+        )
     looker, left = due
     known = button in {str(number) for number in range(1, 9)}
+    look = held_look(room.db, looker)
+    if look is not None and not unsure:
+        unseen = _is_veiled(room, look) and look.comparison_id == comparison and not unveiled
+        if not known or unseen:
+            problem = room.say("talk.still_veiled" if known else "talk.no_choice")
+            return _look_page(room, look, left, 422, problem)
     if not known and not unsure:
-        look = held_look(room.db, looker)
-        return _onwards() if look is None else _look_page(room, look, left, 422, room.say("talk.no_choice"))
+        return _onwards()
     try:
         give_opinion(room.db, looker, comparison, None if unsure else int(button))
     except UserError:
@@ -105,6 +122,10 @@ def _rule(room: Room) -> Rule:
     return Rule(room.review, room.seed)
 
 
+def _is_veiled(room: Room, look: Look) -> bool:
+    return look.objective is Objective.HARMLESS and room.care.blur
+
+
 def _look_page(room: Room, look: Look, left: int, status: int = 200, problem: str = "") -> HTMLResponse:
     harmless = look.objective is Objective.HARMLESS
     pair = {
@@ -126,7 +147,7 @@ def _look_page(room: Room, look: Look, left: int, status: int = 200, problem: st
         pair=pair,
         left=left,
         buttons=button_words(room.say, look.objective),
-        veiled=harmless and room.care.blur,
+        veiled=_is_veiled(room, look),
         support=support(room) if harmless else [],
         key=uuid4().hex,
         problem=problem,

@@ -82,7 +82,8 @@ def stop(room: RoomHere, worker: GuestHere) -> Response:
         talks.end_talk(room.db, talk.id, Ending())
     if sitting is None:
         sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
-    end_sitting(room.db, sitting.id, Outcome.BROKEN if talk is not None and is_stuck(room, talk) else Outcome.LEFT)
+    stuck = is_stuck(room, talk) if talk is not None else not any(is_deployed(room, one) for one in Objective)
+    end_sitting(room.db, sitting.id, Outcome.BROKEN if stuck else Outcome.LEFT)
     return RedirectResponse("/work", 303)
 
 

@@ -14,7 +14,7 @@ from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from concordant.collect.asked import Asked
 from concordant.collect.held_rows import HELD, imported, made_here
 from concordant.collect.ledger_here import LedgerHere
-from concordant.collect.room import ResearcherHere, RoomHere
+from concordant.collect.room import ResearcherHere, RoomHere, aside
 from concordant.collect.sheet import Column, Row, Sheet, desk, file_name
 from concordant.comparison import Objective, Tranche
 from concordant.errors import UserError
@@ -77,13 +77,13 @@ def export_file(format: str, name: str, request: Request, room: RoomHere, staff:
 
 
 @router.get("/cards/{format}")
-def card(format: str, request: Request, room: RoomHere, staff: ResearcherHere) -> Response:
+async def card(format: str, request: Request, room: RoomHere, staff: ResearcherHere) -> Response:
     """The data card of such a file; counts every row, so it takes nearly as long."""
     known = _known(format)
     filter = filter_of(Asked(request))
     saved = f"{_named(filter)}.{_ENDINGS[known]}"
     headers = {"Content-Disposition": f'attachment; filename="{saved}.md"'}
-    text = card_of(room.db, saved, known, filter)
+    text = await aside(lambda: card_of(room.db, saved, known, filter))
     return PlainTextResponse(text, headers=headers, media_type="text/markdown; charset=utf-8")
 
 

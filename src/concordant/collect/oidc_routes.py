@@ -6,15 +6,17 @@ What a sign-on began with is in a cookie of ten minutes, so that only the browse
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import asdict
+from functools import partial
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from concordant.collect.oidc import Flow, begin, finish
-from concordant.collect.room import Room, RoomHere
+from concordant.collect.room import Room, RoomHere, aside
 from concordant.collect.staff_routes import agent, is_own_address, sentence, signed_in_answer
 from concordant.errors import UserError
 from concordant.store.sign_ins import sign_on
+from concordant.store.staff import Staff
 
 router = APIRouter(prefix="/staff/oidc")
 COOKIE = "concordant_sign_on"
@@ -22,11 +24,12 @@ COOKIE_SECONDS = 600
 
 
 @router.get("")
-def go(request: Request, room: RoomHere, next: str = "") -> Response:
+async def go(request: Request, room: RoomHere, next: str = "") -> Response:
     """To the provider."""
     _require_set(room)
     try:
-        address, flow = begin(room.staff.oidc, _back(request), next if is_own_address(next) else "")
+        to = next if is_own_address(next) else ""
+        address, flow = await aside(lambda: begin(room.staff.oidc, _back(request), to))
     except UserError as error:
         return _refused(room, error, 502)
     answer = RedirectResponse(address, 303)
@@ -35,20 +38,24 @@ def go(request: Request, room: RoomHere, next: str = "") -> Response:
 
 
 @router.get("/back")
-def back(request: Request, room: RoomHere) -> Response:
+async def back(request: Request, room: RoomHere) -> Response:
     """From the provider: checks what it says, and signs in."""
     _require_set(room)
     flow = _begun(request)
     try:
         if flow is None:
             raise UserError("this sign-in was begun in another browser, or more than ten minutes ago; begin again")
-        vouched = finish(room.staff.oidc, flow, request.query_params, _back(request))
-        found = sign_on(room.db, vouched, agent(request), room.terms)
+        found = await aside(partial(_signed_on, request, room, flow))
     except UserError as error:
         return _refused(room, error, 403)
     answer = signed_in_answer(request, room, found, flow.next)
     _remember(request, answer, "", 0)
     return answer
+
+
+def _signed_on(request: Request, room: Room, flow: Flow) -> tuple[Staff, str]:
+    vouched = finish(room.staff.oidc, flow, request.query_params, _back(request))
+    return sign_on(room.db, vouched, agent(request), room.terms)
 
 
 def _require_set(room: Room) -> None:

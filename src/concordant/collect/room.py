@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -37,6 +38,7 @@ from concordant.store.staff_sessions import Terms, session_of
 
 WORKER_COOKIE = "concordant_worker"
 STAFF_COOKIE = "concordant_staff"
+T = TypeVar("T")
 COOKIE_SECONDS = 60 * 60 * 24 * 60
 
 
@@ -155,6 +157,16 @@ def room_of(request: Request) -> Room:
     """The room of the application that serves the request."""
     room: Room = request.app.state.room
     return room
+
+
+@cache
+def _long_threads() -> CapacityLimiter:
+    return CapacityLimiter(16)
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """Do what takes seconds in a thread of its own kind, so that no page waits for it."""
+    return await to_thread.run_sync(work, limiter=_long_threads())
 
 
 RoomHere = Annotated[Room, Depends(room_here)]

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from concordant.collect.csv_answer import csv_answer
 from concordant.collect.fields import Field
-from concordant.collect.room import ResearcherHere, Room, RoomHere
+from concordant.collect.room import ResearcherHere, Room, RoomHere, aside
 from concordant.errors import UserError
 from concordant.store.audit import acts
 from concordant.store.erasure import erase, erasure_of, written_by
@@ -138,15 +138,19 @@ def before_erasing(worker_id: str, room: RoomHere, staff: ResearcherHere) -> HTM
 
 
 @router.post("/workers/{worker_id}/erase")
-def erase_text(
+async def erase_text(
     worker_id: str, room: RoomHere, staff: ResearcherHere, sure: Field = "", keep_replies: Field = ""
 ) -> Response:
     """Erase a person's text, if the second step was taken."""
-    _line(room, worker_id)
-    if not sure:
-        return _erase_page(room, worker_id, "Tick the box first: what is erased cannot be brought back.")
-    erase(room.db, worker_id, staff.id, replies=not keep_replies)
-    return RedirectResponse(f"/researcher/workers/{worker_id}/erase", 303)
+
+    def work() -> Response:
+        _line(room, worker_id)
+        if not sure:
+            return _erase_page(room, worker_id, "Tick the box first: what is erased cannot be brought back.")
+        erase(room.db, worker_id, staff.id, replies=not keep_replies)
+        return RedirectResponse(f"/researcher/workers/{worker_id}/erase", 303)
+
+    return await aside(work)  # the store's file is written anew, however large it is
 
 
 def _workers_page(room: Room, wanted: Wanted, problem: str = "") -> HTMLResponse:

@@ -7,7 +7,7 @@ writers never meet half-way; on PostgreSQL the callers lock the rows that they d
 import errno
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -41,9 +41,8 @@ class Database:
         self._engine = engine
         sqlite = engine.dialect.name == "sqlite"
         self._reader = engine.execution_options(concordant_read=True) if sqlite else _read_only(engine)
-        # SQLite's own wait for its write lock polls, up to a tenth of a second apart; threads of one process queue
-        # here.
-        self._turn: AbstractContextManager[Any] = Lock() if sqlite else nullcontext()
+        # SQLite's own wait for its write lock polls, up to a tenth of a second apart; threads of a process queue here.
+        self._writing = Lock() if sqlite else None
 
     @classmethod
     def open(cls, url: str) -> "Database":
@@ -80,7 +79,7 @@ class Database:
         """
         with (
             self._translated(),
-            self._turn,
+            self._turn(),
             Session(self._engine, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -110,7 +109,7 @@ class Database:
         PostgreSQL freed rows are given back; when their bytes are written over, and what its log and backups hold, is
         the server's.
         """
-        with self._translated(), self._engine.connect() as pooled:
+        with self._translated(), self._turn(), self._engine.connect() as pooled:
             connection: Any = pooled.connection.driver_connection  # below the transactions of this class
             if self.dialect == "postgresql":
                 connection.autocommit = True
@@ -133,6 +132,25 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """This thread's turn to write, where only one can; waited for as long as for other programs."""
+        if self._writing is None:
+            yield
+            return
+        if not self._writing.acquire(timeout=_BUSY_MILLISECONDS / 1000):
+            raise self._busy()
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+    def _busy(self) -> UserError:
+        return UserError(
+            f"the store {self._engine.url.database} has been locked by another program for "
+            f"{_BUSY_MILLISECONDS // 1000} s; close that program and try again"
+        )
+
+    @contextmanager
     def _translated(self) -> Iterator[None]:
         """The troubles that are the user's to solve (disk, lock, connection), said in the user's words."""
         try:
@@ -142,10 +160,7 @@ class Database:
             if code == sqlite3.SQLITE_FULL:
                 raise OSError(errno.ENOSPC, "no space left", self._engine.url.database) from error
             if code is not None and code & 0xFF == sqlite3.SQLITE_BUSY:
-                raise UserError(
-                    f"the store {self._engine.url.database} has been locked by another program for "
-                    f"{_BUSY_MILLISECONDS // 1000} s; close that program and try again"
-                ) from error
+                raise self._busy() from error
             state = getattr(error.orig, "sqlstate", None)
             if state == _POSTGRES_DISK_FULL:
                 raise OSError(errno.ENOSPC, "no space left", "of the PostgreSQL server") from error

@@ -43,5 +43,5 @@ def edit(db: Database, comparison_id: str, text: str, key: str, seen: str = "") 
             raise Elsewhere
         if text in (turn.clicked.text, turn.spoken):
             raise UserError("the text is as it was; change it, or keep the reply")
-        number = 1 if turn.edit is None else turn.edit.number + 1
+        number = 1 if turn.newest_edit is None else turn.newest_edit.number + 1  # of either reply
         session.add(EditRow(comparison_id=comparison_id, reply_id=turn.clicked.id, number=number, text=text, key=key))

@@ -212,9 +212,10 @@ def record_payment(db: Database, terms: Terms, order: Order, staff_id: str) -> l
     """
     with db.read() as session:
         known = session.scalar(select(PaymentRow.id).where(PaymentRow.key == order.key).limit(1))
-        silent = [] if known else _silent(session, order.workers, utc_now())
-    for sitting_id in silent:  # from here on they cannot go on, so what they earned stands
-        end_sitting(db, sitting_id, Outcome.ABANDONED)
+        now = utc_now()
+        silent = [] if known else _silent(session, order.workers, now)
+    for sitting_id in silent:  # from here on they cannot go on, so what they earned stands; who is back, goes on
+        end_sitting(db, sitting_id, Outcome.ABANDONED, now - timedelta(hours=SILENT_HOURS))
     with db.write_alone() as session:
         if session.scalar(select(PaymentRow.id).where(PaymentRow.key == order.key).limit(1)) is None:
             _record(session, terms, order, staff_id)

@@ -81,13 +81,14 @@ def _draw_some(db: Database, rule: Rule) -> bool:
         if session.scalar(_undrawn().limit(1)) is None:
             return False
     with db.write_alone() as session:
-        talks = list(session.scalars(_undrawn().limit(_MOST_DRAWN)))
+        found = session.execute(_undrawn().add_columns(GivenRow.talk_id).limit(_MOST_DRAWN)).all()
+        talks, given = [talk for talk, _ in found], {talk_id for _, talk_id in found}
         drawing = _Drawing(session, rule)
         for start in range(0, len(talks), _AT_ONCE):
             batch = talks[start : start + _AT_ONCE]
             turns = exchanges(session, [talk.id for talk in batch])
             for talk in batch:
-                drawing.draw(talk, turns[talk.id])
+                drawing.draw(talk, turns[talk.id], talk.id not in given)
     return len(talks) == _MOST_DRAWN
 
 
@@ -120,9 +121,10 @@ class _Drawing:
         self._pasts: dict[str, _Past] = {}
         self._crew: dict[str, deque[float]] = {}
 
-    def draw(self, talk: TalkRow, turns: Sequence[Exchange]) -> None:
+    def draw(self, talk: TalkRow, turns: Sequence[Exchange], own: bool) -> None:
+        """``own``: the worker wrote it; else there is nothing to read, but there are choices all the same."""
         row = ReviewDrawRow(talk_id=talk.id, worker_id=talk.worker_id, fast=False, share=0.0, drawn=False, twice=False)
-        if turns:
+        if turns and own:
             self._fill(row, talk, turns)
         self._session.add(row)  # not before: what is added is written at the next query, and then stays as it is
         for turn in turns:
@@ -212,6 +214,5 @@ def _undrawn() -> Select[TalkRow]:
         .outerjoin(ReviewDrawRow, ReviewDrawRow.talk_id == TalkRow.id)
         .outerjoin(GivenRow, GivenRow.talk_id == TalkRow.id)
         .where(TalkRow.ended.is_not(None), ReviewDrawRow.talk_id.is_(None), WorkerRow.kind == WorkerKind.PERSON.value)
-        .where(GivenRow.talk_id.is_(None))  # the worker wrote nothing there that could be read
         .order_by(TalkRow.ended, TalkRow.id)
     )

@@ -94,10 +94,7 @@ def give_opinion(db: Database, looker: Looker, comparison_id: str, button: int |
         raise UserError(f"button {button!r} does not exist; choose 1 (A is much better) to 8 (B is much better)")
     with db.write() as session:
         row = session.get(SecondLookRow, comparison_id, with_for_update=True)
-        said = select(SecondOpinionRow.id).where(
-            SecondOpinionRow.comparison_id == comparison_id, SecondOpinionRow.worker_id == looker.worker_id
-        )
-        if session.scalar(said) is not None:
+        if session.scalar(_said(looker.worker_id, comparison_id)) is not None:
             return
         if row is None or row.holder_id != looker.worker_id or row.swap is None:
             raise UserError("this comparison has gone to somebody else meanwhile; go on with the next")
@@ -105,6 +102,12 @@ def give_opinion(db: Database, looker: Looker, comparison_id: str, button: int |
         opinion.sitting_id, opinion.button = looker.sitting_id, button
         session.add(opinion)
         row.holder_id = row.swap = row.until = None
+
+
+def has_said(db: Database, worker_id: str, comparison_id: str) -> bool:
+    """Whether the worker has answered for a comparison, or said that they cannot."""
+    with db.read() as session:
+        return session.scalar(_said(worker_id, comparison_id)) is not None
 
 
 def pairs(db: Database) -> list[Pair]:
@@ -139,6 +142,12 @@ def answered(session: Session) -> list[tuple[Pair, str, ChoiceRow]]:
         pair = Pair((talk.worker_id, opinion.worker_id), talk.objective, first, second)
         found.append((pair, comparison.id, choice))
     return found
+
+
+def _said(worker_id: str, comparison_id: str) -> Select[str]:
+    return select(SecondOpinionRow.id).where(
+        SecondOpinionRow.comparison_id == comparison_id, SecondOpinionRow.worker_id == worker_id
+    )
 
 
 def _unswapped(button: int, swap: bool) -> int:

@@ -22,9 +22,11 @@ from concordant.store.database import Database
 from concordant.store.day_tables import SittingRow
 from concordant.store.deployment_tables import GivenRow
 from concordant.store.endings import close_open_talk
-from concordant.store.quality_tables import SecondOpinionRow
+from concordant.store.quality_tables import SecondLookRow, SecondOpinionRow
 from concordant.store.tables import ChoiceRow, ComparisonRow, Instant, MessageRow, TalkRow, WorkerRow, new_id, utc_now
 
+LOOKS_IN_A_STINT = 4
+"""The paper's red-team conversations have four turns."""
 _AT_ONCE = 500
 
 
@@ -98,18 +100,22 @@ class Sitting:
     def code(self) -> str:
         """The panel's code for how it ended, or "".
 
-        Who leaves has done a part from their first message on, whether or not they stayed to choose; before that there
-        is nothing to pay. Who could not go on because of us gets the code for a part in any case.
+        Who leaves, or does not come back, has done a part from their first message or choice on; before that there is
+        nothing to pay. Who could not go on because of us gets the code for a part in any case.
         """
         if self.outcome is Outcome.COMPLETED:
             return self.offer.code
-        partly = self.outcome is Outcome.BROKEN or (self.outcome is Outcome.LEFT and self.messages > 0)
+        worked = self.messages + self.choices > 0
+        partly = self.outcome is Outcome.BROKEN or (worked and self.outcome in (Outcome.LEFT, Outcome.ABANDONED))
         return self.offer.part_code if partly else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Stint:
-    """One conversation of a worker, as the rules on red-team work look at it. ``here``: it is of the open sitting."""
+    """One conversation of a worker, or as many comparisons of others, as the rules on red-team work look at it.
+
+    ``here``: it is of the open sitting.
+    """
 
     objective: Objective
     began: datetime
@@ -165,8 +171,10 @@ def sitting_of(db: Database, sitting_id: str, worker_id: str) -> Sitting | None:
         return None if row is None or row.worker_id != worker_id else _sitting(session, row)
 
 
-def end_sitting(db: Database, sitting_id: str, outcome: Outcome) -> Sitting:
+def end_sitting(db: Database, sitting_id: str, outcome: Outcome, silent_since: datetime | None = None) -> Sitting:
     """End a sitting, and its open conversation, at once. An ended one stays as it is.
+
+    ``silent_since``: only if there has been no sign of life since then.
 
     Raises:
         UserError: there is no such sitting.
@@ -176,7 +184,8 @@ def end_sitting(db: Database, sitting_id: str, outcome: Outcome) -> Sitting:
         if row is None:
             raise UserError(f"there is no sitting {sitting_id!r}")
         session.get_one(WorkerRow, row.worker_id, with_for_update=True)
-        _end(session, row, outcome)
+        if silent_since is None or _sitting(session, row).last <= silent_since:
+            _end(session, row, outcome)
         return _sitting(session, row)
 
 
@@ -282,7 +291,23 @@ def _stints(session: Session, worker_id: str, sitting_id: str, now: datetime) ->
     rows = session.scalars(
         select(TalkRow).where(TalkRow.worker_id == worker_id, recent).order_by(TalkRow.created, TalkRow.id)
     )
-    return [Stint(Objective(row.objective), row.created, row.ended, row.sitting_id == sitting_id) for row in rows]
+    found = [Stint(Objective(row.objective), row.created, row.ended, row.sitting_id == sitting_id) for row in rows]
+    return sorted(found + _dark_looks(session, worker_id, sitting_id, since), key=lambda stint: stint.began)
+
+
+def _dark_looks(session: Session, worker_id: str, sitting_id: str, since: datetime) -> list[Stint]:
+    """Red-team comparisons of others that the worker was asked about: as many as a conversation has weigh as one."""
+    statement = (
+        select(SecondOpinionRow.created, SecondOpinionRow.sitting_id)
+        .join(SecondLookRow, SecondLookRow.comparison_id == SecondOpinionRow.comparison_id)
+        .where(SecondOpinionRow.worker_id == worker_id, SecondLookRow.objective == Objective.HARMLESS.value)
+        .where((SecondOpinionRow.created >= since) | (SecondOpinionRow.sitting_id == sitting_id))
+        .order_by(SecondOpinionRow.created, SecondOpinionRow.id)
+    )
+    looks = session.execute(statement).all()
+    ends = range(LOOKS_IN_A_STINT, len(looks) + 1, LOOKS_IN_A_STINT)
+    parts = [looks[end - LOOKS_IN_A_STINT : end] for end in ends]
+    return [Stint(Objective.HARMLESS, part[0][0], part[-1][0], part[-1][1] == sitting_id) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,3 +28,4 @@ def upgrade() -> None:
     allowed = f"{stays} AND (NEW.replies {same} OLD.replies OR NEW.replies)"
     op.execute("DROP TRIGGER keep_erasures_update" + ("" if sqlite else " ON erasures"))
     (keep_on_sqlite if sqlite else keep_on_postgres)("erasures", allowed)
+    op.execute("UPDATE erasures SET cleaned = NULL")  # there is more to erase of those who were erased before
