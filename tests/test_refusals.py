@@ -184,7 +184,7 @@ def session_ended(visitor: Visitor) -> Any:
         (one_too_many, "refused.complete"),
         (gone_on, "problem.elsewhere"),
         (ended, "problem.ended"),
-        (no_model, "no_model.none"),
+        (no_model, "refused.no_model"),
         (chosen_in_another_window, "refused.chosen_first"),
         (changed_in_another_window, "refused.chosen_last"),
         (changed_too_late, "refused.choice_gone_on"),

@@ -30,7 +30,9 @@ def draw(
     """
     weights = _weights(deployments, objective)
     if not weights:
-        raise Refusal("no_model.none", f"no model is deployed for {objective} conversations; deploy a snapshot first")
+        raise Refusal(
+            "refused.no_model", f"no model is deployed for {objective} conversations; deploy a snapshot first"
+        )
     first = _pick(weights, rng)
     second = first
     others = {snapshot: weight for snapshot, weight in weights.items() if snapshot != first}
