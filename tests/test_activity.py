@@ -1,6 +1,6 @@
 """Active time and paces, worked out by hand, alike on both databases."""
 
-from concordant.store.activity import Pace, active_seconds, paces
+from concordant.store.activity import Pace, active_seconds, paces, sitting_seconds
 from concordant.store.database import Database
 from stories import base_model, draw, person, play
 from working_days import Day, Played, Turn, sit, whole
@@ -25,6 +25,19 @@ def test_gaps_above_the_limit_do_not_count_and_waiting_for_us_does(database: Dat
         assert active_seconds(session, 299) == {sitting: 360}
         assert active_seconds(session, 600, worker.id) == {sitting: 660}
         assert active_seconds(session, 600, "nobody") == {}
+
+
+def test_of_some_sittings_nothing_else_is_counted(database: Database) -> None:
+    ann, bob, model = person(database), person(database, "bob"), base_model(database)
+    first, second = (sit(database, ann, model, Day([whole(0)] * times)) for times in (1, 2))
+    third = sit(database, bob, model, Day([whole(0), whole(1000)]))
+    play(database, ann, draw(model), [1])
+    with database.read() as session:
+        every = active_seconds(session, 600)
+        assert active_seconds(session, 600, ann.id, [first, third]) == {first: every[first]}
+    for some in ([], [first], [second, third], [third, "none"]):
+        assert sitting_seconds(database, 600, some) == {one: every[one] for one in some if one != "none"}
+    assert sitting_seconds(database, 1000, [third]) == {third: 1180} and every[third] == 360
 
 
 def test_replies_that_nobody_answered_are_no_sign_of_life(database: Database) -> None:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from concordant import __version__, cli
 from concordant.commands.outcome import Outcome, Verbs, add_json
-from concordant.errors import UserError
+from concordant.errors import StoreBusy, UserError
 
 Handler = Callable[[argparse.Namespace], Outcome]
 
@@ -68,6 +68,7 @@ def test_a_wrong_command_is_one_line_that_names_it_and_status_2(
     ("error", "status", "line"),
     [
         (UserError("port 80 is taken;\n  choose another"), 2, "concordant: port 80 is taken; choose another\n"),
+        (StoreBusy("the store x is locked; try again"), 2, "concordant: the store x is locked; try again\n"),
         (
             KeyboardInterrupt(),
             130,

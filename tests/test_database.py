@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, select, text
 
-from concordant.errors import UserError
+from concordant.errors import StoreBusy, UserError
 from concordant.store import database as database_module
 from concordant.store.database import Database
 from concordant.store.tables import Base, WorkerRow
@@ -124,7 +124,7 @@ def test_a_locked_store_says_so(sqlite_template: Path, tmp_path: Path, monkeypat
     database = Database.open(f"sqlite:///{path}")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(UserError, match="locked by another program"), database.write() as session:
+    with pytest.raises(StoreBusy, match="locked by another program"), database.write() as session:
         session.add(worker("waiting"))
         session.flush()
     assert names(database) == []  # readers are not held up

@@ -17,7 +17,8 @@ from concordant.store.database import Database
 from concordant.store.day_tables import WellbeingRow
 from concordant.store.people import permit_edits
 from concordant.store.reply_queue import claim, fail
-from concordant.store.sittings import Outcome, Sitting, last_sitting
+from concordant.store.sittings import Outcome, Sitting, last_sitting, sittings
+from concordant.store.sittings import sitting_of as sitting_of_id
 from concordant.store.tables import ChoiceRow, TalkRow
 from concordant.store.talks import current_talk, open_talk
 from visitors import Visitor, deploy_two, fresh_store, room_with, write_all
@@ -107,9 +108,39 @@ def test_a_changed_text_keeps_nobody_and_costs_no_pay(store: Database) -> None:
         with later.client:
             later.open_link()
             assert later.page.form("/work/agree", "agreed") is not None
-            later.post(way, {})
+            said = later.post(way, {})
+            assert "You have stopped" in said.text and "1 choice," in said.text, way
             sitting = sitting_of(later)
             assert (sitting.outcome, sitting.choices) == (Outcome.LEFT, 1), way
+
+
+@pytest.mark.parametrize("before", ["completed", "left", "left now"])
+def test_who_comes_back_to_a_changed_text_may_say_no(store: Database, before: str) -> None:
+    visitor = Visitor(store, room_with(store, helpful_turns=1, tasks=1))
+    changed = replace(visitor.room, consent=ConsentText("Now we also publish it."))
+    with visitor.client:
+        visitor.enter()
+        if before == "completed":
+            task(visitor, 1)
+        else:
+            visitor.send("/work/start")
+        if before == "left":
+            visitor.send("/work/stop")
+        visitor.client.app.state.room = changed  # type: ignore[attr-defined]
+        assert "Now we also publish it." in visitor.client.get("/work").text
+        if before == "left now":
+            assert "You have stopped" in visitor.send("/work/decline").text
+        earlier = sitting_of(visitor)
+        for _ in range(2):
+            said = visitor.post("/work/decline", {}).text
+            assert "That is fine" in said and "again=1" in said and said == visitor.client.get("/work").text
+        assert sitting_of(visitor).outcome is Outcome.DECLINED
+        declined = [one for _, one in sittings(store) if one.outcome is Outcome.DECLINED]
+        assert len(declined) == 1, "a second press records nothing"
+        assert sitting_of_id(store, earlier.id, visitor.worker.id) == earlier, "what was done before stands"
+        assert "Now we also publish it." in visitor.client.get("/work?again=1").text
+        visitor.post("/work/agree", {"digest": changed.consent.digest, "agreed": "1"})
+        assert visitor.send("/work/start").status_code == 200 and current_talk(store, visitor.worker.id) is not None
 
 
 def test_tasks_alternate_under_the_limits_and_say_why(store: Database) -> None:

@@ -14,12 +14,15 @@ SAID = re.compile(r"""say(\.\w+)?\(\s*f?["']([\w.{}]+)["']""")
 SAID_OF = re.compile(r"""say\.of\([\w.]+, ["'](\w+)["']""")
 
 
+REFUSED = re.compile(r"""(?:Refusal|super\(\).__init__)\(\s*f?["']([a-z_]+\.[\w.{}]+)["']""")
+
+
 def patterns() -> set[str]:
     """What the code asks for, as patterns: a value that is filled in may be any word."""
     found = set()
-    for path in (*COLLECT.glob("*.py"), *COLLECT.glob("templates/*.html")):
+    for path in (*COLLECT.glob("*.py"), *COLLECT.glob("templates/*.html"), *COLLECT.glob("../store/*.py")):
         text = path.read_text()
-        for how, key in SAID.findall(text):
+        for how, key in (*SAID.findall(text), *(("", key) for key in REFUSED.findall(text))):
             pattern = re.escape(re.sub(r"\{[^}]*\}", "§", key)).replace("§", r"[a-z_]+")
             found.add(pattern + {".many": r"\.(one|many)", ".rows": r"\.\d+"}.get(how, ""))
         found |= {rf"(helpful|harmless)\.{key}" for key in SAID_OF.findall(text)}

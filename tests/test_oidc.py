@@ -17,8 +17,9 @@ from concordant.collect.oidc import require_oidc
 from concordant.config import load_config
 from concordant.errors import UserError
 from concordant.programme_config import OidcConfig, ProgrammeConfig
+from concordant.store.audit import COMMAND_LINE
 from concordant.store.database import Database
-from concordant.store.staff import members
+from concordant.store.staff import Role, add_member, members, owner
 from fake_issuer import SECRET, FakeIssuer
 from visitors import fresh_store, room_with
 
@@ -102,6 +103,33 @@ def test_a_claim_gives_a_role(store: Database, issuer: FakeIssuer, groups: objec
     answer = browser.get(issuer.agree(leave(browser)))
     assert answer.status_code == (403 if role is None else 303)
     assert [one.staff.role.value for one in members(store)] == ([] if role is None else [role])
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"email_verified": None},
+        {"email_verified": False},
+        {"email": None},
+        {"email": "owner"},
+        {"email": "\uff41nn@example.org"},  # a wide letter, which a login folds into "a"
+    ],
+    ids=str,
+)
+def test_a_subject_or_an_unverified_address_joins_no_account(
+    store: Database, issuer: FakeIssuer, claims: dict[str, Any]
+) -> None:
+    """At many providers the subject is a user name, and the first start's account is called owner."""
+    local = owner(store)
+    add_member(store, COMMAND_LINE, "Ann", "ann@example.org", Role.REVIEWER)
+    issuer.claims = {"sub": "owner", "name": None, "groups": "leads", **claims}
+    browser = browser_on(store, issuer, claim="groups", roles={"leads": "researcher"})
+    assert browser.get(issuer.agree(leave(browser))).status_code == 303
+    first, ann, new = members(store)
+    assert (first, ann.signs_on, ann.staff.role) == (local, False, Role.REVIEWER)
+    assert new.login.startswith("sign-on-") and new.staff.name == "owner" and new.signs_on
+    browser.cookies.clear()
+    assert browser.get(issuer.agree(leave(browser))).status_code == 303 and len(members(store)) == 3
 
 
 NOW = int(time.time())

@@ -144,3 +144,19 @@ def test_single_sign_on_joins_the_account_of_the_same_address_once(database: Dat
     with pytest.raises(UserError, match="another person's at the identity provider"):
         sign_on(database, vouched("2"), "", TERMS)
     assert len(members(database)) == 1
+
+
+@pytest.mark.usefixtures("quick_hashes")
+@pytest.mark.parametrize("subject", ["owner", "ann@example.org"])
+def test_without_a_verified_address_no_account_is_joined(database: Database, subject: str) -> None:
+    local = person(database, subject)
+    staff, _ = sign_on(database, vouched(subject, Role.RESEARCHER, email=""), "", TERMS)
+    assert staff.id != local.id and staff.role is Role.RESEARCHER
+    kept = member(database, local.id)
+    assert (kept.staff.role, kept.signs_on, kept.login) == (Role.REVIEWER, False, subject)
+    again, _ = sign_on(database, vouched(subject, Role.RESEARCHER, email=""), "", TERMS)
+    other, _ = sign_on(database, vouched("another", email=""), "", TERMS)
+    assert again.id == staff.id and other.id != staff.id, "issuer and subject find it again"
+    assert sign_on(database, vouched("third", email="bob@example.org"), "", TERMS)[0].name == "Ann"
+    logins = [one.login for one in members(database) if one.login.startswith("sign-on-")]
+    assert len(logins) == len(set(logins)) == 2 and not any("@" in login for login in logins)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,12 +11,16 @@ from fastapi.testclient import TestClient
 
 from concordant.collect.room import Room
 from concordant.collect.sitting_routes import line
+from concordant.programme_config import PayConfig
 from concordant.store.database import Database
+from concordant.store.pay_book import accounts
+from concordant.store.pay_rules import Terms
 from concordant.store.people import WorkerKind, add_worker
 from concordant.store.sittings import Offer, Outcome, Sitting, end_sitting, last_sitting, open_sitting
 from concordant.store.wellbeing import feel
 from desk_stories import rows_of, staff_client
 from visitors import Visitor, deploy_two, fresh_store, room_with, write_all
+from working_days import Day, sit, whole
 
 
 @pytest.fixture
@@ -70,15 +75,35 @@ def test_sittings_can_be_paid_from_a_file_and_feelings_are_told_by_the_group(
 def test_a_sitting_without_a_sign_of_life_is_shown_as_abandoned() -> None:
     began = datetime(2026, 11, 22, 12, tzinfo=UTC)
     sitting = Sitting("s", "w", None, Offer(5), False, 1, 0, 4, 0, began, began + timedelta(minutes=9), None, None)
-    assert line("Ann", sitting, began + timedelta(hours=2))["state"] == "open"
-    late = line("Ann", sitting, began + timedelta(hours=3))
+    assert line("Ann", sitting, 540, began + timedelta(hours=2))["state"] == "open"
+    late = line("Ann", sitting, 540, began + timedelta(hours=3))
     assert (late["state"], late["minutes"], late["done"], late["choices"]) == ("abandoned", 9.0, 1, 4)
+
+
+@pytest.mark.parametrize("idle", [10, 20])
+def test_the_minutes_that_are_shown_are_those_that_are_paid(store: Database, tmp_path: Path, idle: int) -> None:
+    """Somebody works for six minutes, is away for a quarter of an hour, and comes back for three."""
+    pay = PayConfig(idle_minutes=idle)
+    visitor = Visitor(store, replace(room_with(store, tmp_path), pay=pay))
+    (model, _) = deploy_two(store)
+    sitting = sit(store, visitor.worker, model, Day([whole(180), whole(1260)], Outcome.LEFT))
+    ((item,),) = (one.items for one in accounts(store, Terms.of(pay)))
+    assert item.seconds == (540 if idle == 10 else 1440)
+    with visitor.client:
+        visitor.enter()
+        html = visitor.client.get(f"/work/session/{sitting}").text
+    assert f"2 choices, {item.seconds // 60} minutes (without pauses of more than {idle} min)" in html
+    with staff_client(visitor.room) as staff:
+        (row,) = rows_of(staff.get("/researcher/sittings.csv").text)
+        assert float(row["minutes"]) == item.seconds / 60
+        assert f'<td class="n">{item.seconds / 60:.1f}</td>' in staff.get("/researcher/sittings").text
 
 
 def test_the_file_has_more_sittings_than_are_read_at_once(
     store: Database, staff: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("concordant.store.sittings._AT_ONCE", 2)
+    monkeypatch.setattr("concordant.collect.sitting_routes.MOST", 3)
     ids = []
     for number in range(5):
         worker, _ = add_worker(store, f"w{number}", WorkerKind.PERSON)

@@ -306,7 +306,7 @@ def test_a_model_that_is_retired_in_the_middle_keeps_what_was_typed(visitor: Vis
         retire(visitor.db, deployment.id)
     assert shown(visitor.page) == "nothing"
     answer = visitor.post("/work/say", {**form.hidden, "text": "my long message"})
-    assert answer.status_code == 409 and "my long message" in answer.text and "No model is deployed" in answer.text
+    assert answer.status_code == 409 and "my long message" in answer.text and "your message is not sent" in answer.text
 
 
 def test_waiting_says_what_it_waits_for(store: Database, tmp_path: Path) -> None:

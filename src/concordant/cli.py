@@ -36,7 +36,7 @@ from concordant.commands import (
     worker_verbs,
 )
 from concordant.commands.outcome import SILENCE, Outcome, Verbs, for_terminal, plain
-from concordant.errors import UserError
+from concordant.errors import StoreBusy, UserError
 
 GROUPS = (
     demo_verbs,
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(for_terminal(outcome.text))
         sys.stdout.flush()
         return outcome.status
-    except UserError as error:
+    except (UserError, StoreBusy) as error:
         return _say(f"concordant: {error}", 2)
     except KeyboardInterrupt:
         return _say("concordant: interrupted; the same command goes on where it stopped", 130)

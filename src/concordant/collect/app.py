@@ -43,6 +43,7 @@ from concordant.collect.chat_routes import v1_error
 from concordant.collect.chat_watch import ChatWatch
 from concordant.collect.day_pages import consent_page
 from concordant.collect.guard import Guard
+from concordant.collect.messages import refusal
 from concordant.collect.replies_watch import RepliesWatch, Telling, events
 from concordant.collect.room import (
     NotAgreed,
@@ -55,9 +56,9 @@ from concordant.collect.room import (
     room_of,
     static_files,
 )
-from concordant.collect.staff_routes import sign_in_page
+from concordant.collect.staff_routes import sentence, sign_in_page
 from concordant.collect.throttle import Throttle, ThrottleLayer
-from concordant.errors import UserError
+from concordant.errors import StoreBusy, UserError
 from concordant.store.ledger import Ledger
 from concordant.store.talks import is_own
 
@@ -117,6 +118,7 @@ def create_app(room: Room) -> FastAPI:
     app.add_exception_handler(NotAllowed, _not_allowed)
     app.add_exception_handler(NotAgreed, _not_agreed)
     app.add_exception_handler(UserError, _user_error)
+    app.add_exception_handler(StoreBusy, _store_busy)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(404, _http_error)
     app.add_exception_handler(405, _http_error)
@@ -205,9 +207,24 @@ async def _not_agreed(request: Request, error: Exception) -> Response:
 
 
 async def _user_error(request: Request, error: Exception) -> Response:
-    text = str(error)
+    assert isinstance(error, UserError)
     room, kept = room_of(request), await _typed(request)
-    return room.notice(409, room.say("problem.title"), f"{text[:1].upper()}{text[1:]}.", _way_on(request), kept)
+    for_workers = not _is_staffs(request) and not request.url.path.startswith("/v1/")
+    text = refusal(room.say, error) if for_workers else sentence(error)
+    return room.notice(409, room.say("problem.title"), text, _way_on(request), kept)
+
+
+BUSY_SECONDS = 5
+"""After which a page that could not write may try again."""
+
+
+async def _store_busy(request: Request, error: Exception) -> Response:
+    room, kept = room_of(request), await _typed(request)
+    way = None if _is_staffs(request) else ("/work#now", room.say("page.try_again"))
+    reply = v1_error(request, 503, "the store is being written to by another program; send the request again")
+    reply = reply or room.notice(503, room.say("notice.wait_title"), room.say("notice.wait"), way, kept)
+    reply.headers["Retry-After"] = str(BUSY_SECONDS)
+    return reply
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

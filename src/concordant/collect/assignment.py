@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 from concordant.comparison import Objective
-from concordant.errors import UserError
+from concordant.errors import Refusal
 from concordant.programme_config import CollectConfig
 from concordant.store.kill_switch import Orphan, Redraw
 from concordant.store.registry import Deployment, SnapshotKind, State
@@ -30,7 +30,9 @@ def draw(
     """
     weights = _weights(deployments, objective)
     if not weights:
-        raise UserError(f"no model is deployed for {objective} conversations; deploy a snapshot first")
+        raise Refusal(
+            "refused.no_model", f"no model is deployed for {objective} conversations; deploy a snapshot first"
+        )
     first = _pick(weights, rng)
     second = first
     others = {snapshot: weight for snapshot, weight in weights.items() if snapshot != first}

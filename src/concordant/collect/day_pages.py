@@ -16,6 +16,8 @@ from concordant.collect.reply_text import to_html
 from concordant.collect.room import Room
 from concordant.collect.worker_pages import support
 from concordant.comparison import Objective
+from concordant.store.activity import sitting_seconds
+from concordant.store.pay_rules import Terms
 from concordant.store.people import Worker, participant_of
 from concordant.store.registry import active_deployments
 from concordant.store.sittings import Outcome, Sitting, last_sitting
@@ -71,13 +73,15 @@ def done_page(room: Room, worker: Worker, sitting: Sitting) -> HTMLResponse:
     """The end of a sitting: what is on record, the panel's code, and after red-team work how it felt."""
     assert sitting.ended is not None and sitting.outcome is not None
     say = room.say
-    minutes = round((sitting.last - sitting.began).total_seconds() / 60)
+    idle = Terms.of(room.pay).idle_seconds
+    minutes = round(sitting_seconds(room.db, idle, [sitting.id]).get(sitting.id, 0) / 60)
     record = say(
         "done.record",
         done=say.many("done.tasks", sitting.done),
         of=sitting.offer.tasks,
         choices=say.many("done.choices", sitting.choices),
         minutes=say.many("done.minutes", minutes),
+        idle=idle // 60,
     )
     declined = sitting.outcome is Outcome.DECLINED
     newest = last_sitting(room.db, worker.id)

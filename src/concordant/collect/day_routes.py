@@ -20,7 +20,15 @@ from concordant.collect.worker_routes import begin, may_begin
 from concordant.comparison import Objective
 from concordant.store import talks
 from concordant.store.consents import agree, has_agreed
-from concordant.store.sittings import Outcome, end_sitting, last_sitting, open_sitting, prefer_everyday, sitting_of
+from concordant.store.sittings import (
+    Outcome,
+    Sitting,
+    end_sitting,
+    last_sitting,
+    open_sitting,
+    prefer_everyday,
+    sitting_of,
+)
 from concordant.store.talks import Ending, TalkView
 from concordant.store.wellbeing import ANSWERS, feel
 
@@ -40,17 +48,25 @@ def take_part(room: RoomHere, worker: GuestHere, digest: Field = "", agreed: Fie
 
 @router.post("/work/decline")
 def decline(room: RoomHere, worker: GuestHere) -> Response:
-    """Not take part, or not in what the text has become: what was done before that counts, and so does its pay."""
+    """Not take part, or not in what the text has become: what was done before that counts, and so does its pay.
+
+    Who comes back by their own link to a text that has changed has nothing open that could end, so their no is a
+    sitting of its own, as that of somebody who never began.
+    """
     if has_agreed(room.db, worker.id, room.consent):
         return RedirectResponse("/work", 303)
     sitting, talk = last_sitting(room.db, worker.id), talks.current_talk(room.db, worker.id)
     if talk is not None and talk.sitting is None:  # of a store from before there were sittings
         talks.end_talk(room.db, talk.id, Ending())
-    if sitting is None:
+    if sitting is None or (sitting.ended is not None and sitting.handoff is None and not _said_no(sitting)):
         sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
     began = talk is not None or sitting.done or sitting.left or sitting.choices
-    end_sitting(room.db, sitting.id, Outcome.LEFT if began else Outcome.DECLINED)
-    return RedirectResponse("/work", 303)
+    sitting = end_sitting(room.db, sitting.id, Outcome.LEFT if began else Outcome.DECLINED)
+    return RedirectResponse("/work" if _said_no(sitting) else f"/work/session/{sitting.id}", 303)
+
+
+def _said_no(sitting: Sitting) -> bool:
+    return sitting.outcome is Outcome.DECLINED
 
 
 @router.post("/work/everyday")
@@ -84,7 +100,9 @@ def stop(room: RoomHere, worker: GuestHere) -> Response:
         sitting = open_sitting(room.db, worker.id, offer(room.config, room.panel, False))
     stuck = is_stuck(room, talk) if talk is not None else not any(is_deployed(room, one) for one in Objective)
     end_sitting(room.db, sitting.id, Outcome.BROKEN if stuck else Outcome.LEFT)
-    return RedirectResponse("/work", 303)
+    if talk is None or has_agreed(room.db, worker.id, room.consent):
+        return RedirectResponse("/work", 303)
+    return RedirectResponse(f"/work/session/{sitting.id}", 303)  # /work would ask about the text
 
 
 @router.post("/work/again")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from concordant.comparison import Objective
-from concordant.errors import UserError
+from concordant.errors import Refusal, UserError
 
 _ENGLISH = Path(__file__).parent / "words/en.toml"
 
@@ -78,6 +78,12 @@ def messages(file: Path | None) -> Messages:
         if strange:
             raise UserError(f"words file {file}, {key!r}: {{{min(strange)}}} stands for nothing there")
     return Messages({key: texts.get(key, own(key)) for key in own.keys})
+
+
+def refusal(say: Messages, error: UserError) -> str:
+    """What a worker reads of a refusal. One that is not meant for workers has no words of theirs, and may name what is
+    none of their business, so they read that it did not work, and how to go on."""
+    return say(error.key, **error.values) if isinstance(error, Refusal) else say("problem.refused")
 
 
 def _fields(text: str) -> set[str]:

@@ -17,6 +17,7 @@ import httpx
 
 from concordant.errors import UserError
 from concordant.programme_config import OidcConfig
+from concordant.store.passwords import fold_login
 from concordant.store.sign_ins import Vouched
 from concordant.store.staff import LONGEST_NAME, Role
 
@@ -158,13 +159,18 @@ def _checked(config: OidcConfig, keys: dict[str, Any], tokens: dict[str, Any], n
 
 
 def _vouched(config: OidcConfig, claims: dict[str, Any]) -> Vouched:
-    email = str(claims.get("email", "")).casefold() if claims.get("email_verified") is True else ""
-    role = _role(config, email, claims.get(config.claim) if config.claim else None)
+    said = str(claims.get("email", "")) if claims.get("email_verified") is True else ""
+    role = _role(config, said.casefold(), claims.get(config.claim) if config.claim else None)
     if role is None:
         raise UserError("you are known to the provider, but have no role here; ask a researcher")
     subject = str(claims["sub"])
-    name = "".join(letter for letter in str(claims.get("name", "")) if letter.isprintable())[:LONGEST_NAME].strip()
-    return Vouched(f"{config.issuer}#{subject}", email or subject, name, role)
+    name = _printable(claims.get("name", "")) or _printable(subject)
+    own = "@" in said and fold_login(said) == said.lower()  # else other letters would become another one's address
+    return Vouched(f"{config.issuer}#{subject}", said.lower() if own else "", name, role)
+
+
+def _printable(said: object) -> str:
+    return "".join(letter for letter in str(said) if letter.isprintable())[:LONGEST_NAME].strip()
 
 
 def _role(config: OidcConfig, email: str, claim: object) -> Role | None:

@@ -20,6 +20,7 @@ from concordant.collect.care import NextTask, limited, wish
 from concordant.collect.day_pages import CHANGED, consent_page, done_page, start_page
 from concordant.collect.fields import Field, Said
 from concordant.collect.given import Opening, given_opening
+from concordant.collect.messages import refusal
 from concordant.collect.panel import offer
 from concordant.collect.room import COOKIE_SECONDS, WORKER_COOKIE, GuestHere, Room, RoomHere, WorkerHere
 from concordant.collect.steps import LONGEST_COMMENT, LONGEST_EDIT, RATINGS, message_problem
@@ -33,7 +34,7 @@ from concordant.store.people import Worker, worker_by_token
 from concordant.store.registry import active_deployments
 from concordant.store.sittings import Outcome, Sitting, Stint, begin_task, last_sitting, open_sitting, stints
 from concordant.store.standing import is_excluded
-from concordant.store.talks import Answers, Elsewhere, Ending, TalkView
+from concordant.store.talks import Answers, Ending, TalkView
 
 router = APIRouter()
 
@@ -136,7 +137,7 @@ def send(room: RoomHere, worker: WorkerHere, said: Annotated[SayForm, Form()]) -
         drawn = draw(active_deployments(room.db), found.objective, room.config, found.study, rng)
         talks.say(room.db, said.talk, text, said.key[:64] or uuid4().hex, drawn, Answers(said.turn, said.seen))
     except UserError as error:
-        shown = Shown(_sentence(room, error), Draft("say", text), 409)
+        shown = Shown(refusal(room.say, error), Draft("say", text), 409)
         return talk_page(room, talks.view(room.db, said.talk), shown)
     return _onwards()
 
@@ -158,7 +159,7 @@ def decide(room: RoomHere, worker: WorkerHere, said: Annotated[ChoiceForm, Form(
         number = int(said.instead) if digits else 0
         talks.choose(room.db, said.comparison, int(said.button), said.key[:64] or uuid4().hex, number)
     except UserError as error:
-        return talk_page(room, talks.view(room.db, talk.id), Shown(_sentence(room, error), status=409))
+        return talk_page(room, talks.view(room.db, talk.id), Shown(refusal(room.say, error), status=409))
     return _onwards()
 
 
@@ -175,7 +176,7 @@ def rewrite(room: RoomHere, worker: WorkerHere, said: Annotated[EditForm, Form()
     except UserError as error:
         now = talks.view(room.db, talk.id)
         same = now.undoable is not None and now.undoable.pair.id == said.comparison
-        return talk_page(room, now, Shown(_sentence(room, error), Draft("edit", text), 409, edit=same))
+        return talk_page(room, now, Shown(refusal(room.say, error), Draft("edit", text), 409, edit=same))
     return _onwards()
 
 
@@ -206,7 +207,7 @@ def end(room: RoomHere, worker: WorkerHere, said: Annotated[EndForm, Form()]) ->
     try:
         talks.end_talk(room.db, said.talk, Ending(rating, comment, harm, actionability))
     except UserError as error:
-        return talk_page(room, talks.view(room.db, said.talk), Shown(_sentence(room, error), draft, 409))
+        return talk_page(room, talks.view(room.db, said.talk), Shown(refusal(room.say, error), draft, 409))
     return RedirectResponse(f"/work?done={'left' if said.leave else found.objective}", 303)
 
 
@@ -297,10 +298,3 @@ def _own(worker: Worker, look: Callable[[], TalkView]) -> TalkView:
 
 def _onwards() -> RedirectResponse:
     return RedirectResponse("/work#now", 303)
-
-
-def _sentence(room: Room, error: UserError) -> str:
-    if isinstance(error, Elsewhere):
-        return room.say("problem.elsewhere")
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."

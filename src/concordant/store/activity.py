@@ -7,6 +7,7 @@ answered. They are put in order, in whole seconds; a gap between two neighbours 
 sittings (of scripted workers) counts by conversation. The sums are made in the database, the same on both.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from concordant.store.database import Database
 from concordant.store.day_tables import EditRow, SittingRow
 from concordant.store.quality_tables import SecondOpinionRow
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, ReplyRow, TalkRow
@@ -53,14 +55,25 @@ class Pace:
     choices: int = 0
 
 
-def active_seconds(session: Session, idle_seconds: int, worker_id: str | None = None) -> dict[str, int]:
-    """Sitting id, or conversation id where there is no sitting, → seconds by the rule above."""
-    moments = _moments(worker_id).subquery()
+def active_seconds(
+    session: Session, idle_seconds: int, worker_id: str | None = None, sittings: Collection[str] | None = None
+) -> dict[str, int]:
+    """Sitting id, or conversation id where there is no sitting, → seconds by the rule above.
+
+    ``sittings``: of these alone, which reads no other's moments.
+    """
+    moments = _moments(worker_id, sittings).subquery()
     before = func.lag(moments.c.at).over(partition_by=moments.c.stretch, order_by=moments.c.at)
     gaps = select(moments.c.stretch, (moments.c.at - before).label("gap")).subquery()
     counted = func.sum(case((gaps.c.gap <= idle_seconds, gaps.c.gap), else_=0))
     rows = session.execute(select(gaps.c.stretch, counted).group_by(gaps.c.stretch))
     return {stretch: int(seconds) for stretch, seconds in rows}
+
+
+def sitting_seconds(db: Database, idle_seconds: int, sittings: Collection[str]) -> dict[str, int]:
+    """``active_seconds`` of these sittings: what pages show beside them is what pay goes by."""
+    with db.read() as session:
+        return active_seconds(session, idle_seconds, sittings=sittings)
 
 
 def paces(session: Session, worker_id: str | None = None) -> dict[str, Pace]:
@@ -74,13 +87,18 @@ def _pair(found: tuple[Any, int] | None) -> tuple[float | None, int]:
     return (None, 0) if found is None else (float(found[0]), found[1])
 
 
-def _moments(worker_id: str | None) -> Any:
+def _moments(worker_id: str | None, sittings: Collection[str] | None) -> Any:
     """(stretch, at) of every sign of life."""
     stretch = func.coalesce(TalkRow.sitting_id, TalkRow.id)
 
+    def own(found: Select[Any, int], worker: Any, sitting: Any) -> Select[Any, int]:
+        if worker_id is not None:
+            found = found.where(worker == worker_id)
+        return found if sittings is None else found.where(sitting.in_(sittings))
+
     def of_talks(moment: InstrumentedAttribute[Any]) -> Select[str, int]:
         found = select(stretch.label("stretch"), _WholeSeconds(moment).label("at")).select_from(TalkRow)
-        return found if worker_id is None else found.where(TalkRow.worker_id == worker_id)
+        return own(found, TalkRow.worker_id, TalkRow.sitting_id)
 
     def of_turns(moment: InstrumentedAttribute[Any]) -> Select[str, int]:
         return (
@@ -90,15 +108,14 @@ def _moments(worker_id: str | None) -> Any:
         )
 
     arrived = select(SittingRow.id.label("stretch"), _WholeSeconds(SittingRow.created).label("at"))
-    if worker_id is not None:
-        arrived = arrived.where(SittingRow.worker_id == worker_id)
     looked = select(SecondOpinionRow.sitting_id.label("stretch"), _WholeSeconds(SecondOpinionRow.created).label("at"))
-    if worker_id is not None:
-        looked = looked.where(SecondOpinionRow.worker_id == worker_id)
+    looked = looked.where(SecondOpinionRow.sitting_id.is_not(None))
     first = and_(ChoiceRow.comparison_id == ComparisonRow.id, ChoiceRow.number == 1)
     return union_all(
-        arrived,
-        looked.where(SecondOpinionRow.sitting_id.is_not(None)),
+        own(arrived, SittingRow.worker_id, SittingRow.id),
+        own(looked, SecondOpinionRow.worker_id, SecondOpinionRow.sitting_id).where(
+            SecondOpinionRow.sitting_id.is_not(None)
+        ),
         of_talks(TalkRow.created),
         of_talks(TalkRow.ended).where(TalkRow.ended.is_not(None)),
         of_talks(MessageRow.created).join(MessageRow, MessageRow.talk_id == TalkRow.id),

@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
-from concordant.errors import UserError
+from concordant.errors import StoreBusy, UserError
 from concordant.store import (  # noqa: F401 (tables refer to each other: a store needs all)
     audit_table,
     day_tables,
@@ -73,7 +73,7 @@ class Database:
         """One transaction, committed at the end of the block, or rolled back if the block raises.
 
         Raises:
-            UserError: another program has held the store's write lock for ten seconds.
+            StoreBusy: another program has held the store's write lock for ten seconds.
             OSError: the disk is full (ENOSPC).
             ConnectionError: the database server went away.
         """
@@ -144,8 +144,8 @@ class Database:
         finally:
             self._writing.release()
 
-    def _busy(self) -> UserError:
-        return UserError(
+    def _busy(self) -> StoreBusy:
+        return StoreBusy(
             f"the store {self._engine.url.database} has been locked by another program for "
             f"{_BUSY_MILLISECONDS // 1000} s; close that program and try again"
         )

@@ -14,6 +14,10 @@ from concordant.store.passwords import check_password, fold_login, hash_password
 from concordant.store.staff import Role, Staff, good_login, good_name, is_last_researcher, require_free, staff_of
 from concordant.store.staff_sessions import Terms, end_sessions, open_session
 from concordant.store.staff_tables import StaffRow
+from concordant.store.tables import new_id
+
+SIGN_ON = "sign-on"
+"""What the login of an account without a verified address begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class Vouched:
 
     Attributes:
         sign_on: issuer and subject, which stay the same for ever.
-        email: their verified address, which becomes their login; "": none.
+        email: their verified address, which becomes their login and finds the account of that login; "": none. Nothing
+            else that a provider says may go here: a subject can be any word, the login of somebody else among them.
         name: as they are called there.
         role: what the programme's settings make of them.
     """
@@ -53,14 +58,17 @@ def sign_in(db: Database, login: str, password: str, agent: str, terms: Terms) -
 def sign_on(db: Database, vouched: Vouched, agent: str, terms: Terms) -> tuple[Staff, str]:
     """Sign in somebody whom the identity provider vouches for; makes their account the first time, sets their role.
 
+    An account that is there is joined by a verified address alone. Without one the new account's login is drawn: it is
+    nobody's, and takes no place that a person of this machine or a verified address could want.
+
     Raises:
         UserError: their account is closed, or their address is another account's login.
     """
     with db.write_alone() as session:
         row = session.scalar(select(StaffRow).where(StaffRow.sign_on == vouched.sign_on))
         if row is None:
-            login = good_login(vouched.email or vouched.sign_on)
-            row = session.scalar(select(StaffRow).where(StaffRow.login == login))
+            login = good_login(vouched.email) if vouched.email else f"{SIGN_ON}-{new_id()}"
+            row = session.scalar(select(StaffRow).where(StaffRow.login == login)) if vouched.email else None
             if row is not None and row.sign_on is not None:
                 raise UserError(f"the login {login!r} is another person's at the identity provider; ask a researcher")
             if row is None:

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, case, func,
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
-from concordant.errors import UserError
+from concordant.errors import Refusal, UserError
 from concordant.store.database import Database
 from concordant.store.day_tables import SittingRow
 from concordant.store.deployment_tables import GivenRow
@@ -214,7 +214,7 @@ def begin_task(db: Database, sitting_id: str, decide: Decide) -> str:
         session.get_one(WorkerRow, row.worker_id, with_for_update=True)
         session.refresh(row, with_for_update=True)
         if row.ended is not None:
-            raise UserError("this session has ended; begin a new one")
+            raise Refusal("refused.session_ended", "this session has ended; begin a new one")
         known = session.scalar(select(TalkRow.id).where(TalkRow.worker_id == row.worker_id, TalkRow.ended.is_(None)))
         if known is not None:
             return known

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from concordant.errors import UserError
+from concordant.errors import StoreBusy, UserError
 from concordant.store.audit import note
 from concordant.store.database import Database
 from concordant.store.people import hash_token
@@ -79,7 +79,7 @@ def _touch(db: Database, session_id: str, now: datetime) -> None:
     try:
         with db.write() as session:
             session.execute(update(StaffSessionRow).where(StaffSessionRow.id == session_id).values(last_used=now))
-    except UserError:
+    except StoreBusy:
         return  # another program holds the write lock, which keeps nobody from reading: the next page records it
 
 

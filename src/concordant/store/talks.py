@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
 from concordant.conversation import Conversation
-from concordant.errors import UserError
+from concordant.errors import Refusal, UserError
 from concordant.store.database import Database
 from concordant.store.day_tables import EditRow
 from concordant.store.deployment_tables import GivenRow
@@ -51,11 +51,13 @@ _OWNER = select(TalkRow.worker_id).where(TalkRow.id == _WITHIN.scalar_subquery()
 """Made once, as in ``transcripts``: every page and every form of a worker runs one of these."""
 
 
-class Elsewhere(UserError):
+class Elsewhere(Refusal):
     """What somebody answered is no longer what the conversation has: it has gone on in another window."""
 
     def __init__(self) -> None:
-        super().__init__("this conversation has gone on in another window; look at it as it is now")
+        super().__init__(
+            "problem.elsewhere", "this conversation has gone on in another window; look at it as it is now"
+        )
 
 
 class ReplyStatus(StrEnum):
@@ -247,7 +249,7 @@ def say(db: Database, talk_id: str, text: str, key: str, draw: Draw, answers: An
         Elsewhere: the talk is not where ``answers`` says.
     """
     if not text.strip():
-        raise UserError("the message is empty; write something first")
+        raise Refusal("problem.empty", "the message is empty; write something first")
     with db.write() as session:
         talk = locked_talk(session, talk_id)
         turns = exchanges(session, [talk_id])[talk_id]
@@ -299,13 +301,16 @@ def choose(db: Database, comparison_id: str, button: int, key: str, instead_of: 
         made = 0 if turn.choice is None else turn.choice.number
         if made != instead_of or sent is not None:
             which = "last" if instead_of else "first"
-            raise UserError(f"you have chosen already; your {which} choice is kept")
+            raise Refusal(f"refused.chosen_{which}", f"you have chosen already; your {which} choice is kept")
         if talk.ended is not None:
-            raise UserError("this conversation has ended; its choices cannot be changed")
+            raise Refusal("refused.ended_choices", "this conversation has ended; its choices cannot be changed")
         if turn is not turns[-1]:
-            raise UserError("the conversation has gone on from your choice, so it cannot be changed any more")
+            raise Refusal(
+                "refused.choice_gone_on",
+                "the conversation has gone on from your choice, so it cannot be changed any more",
+            )
         if any(reply.status != "done" for reply in turn.replies):
-            raise UserError("a reply is not complete yet; wait until both are, then choose")
+            raise Refusal("refused.not_complete", "a reply is not complete yet; wait until both are, then choose")
         session.add(ChoiceRow(comparison_id=comparison_id, number=made + 1, button=button, key=key))
 
 
@@ -317,7 +322,7 @@ def retry(db: Database, comparison_id: str) -> None:
     """
     with db.write() as session:
         if locked_talk(session, talk_id_of(session, comparison_id)).ended is not None:
-            raise UserError("this conversation has ended; nothing is written for it any more")
+            raise Refusal("refused.ended_writing", "this conversation has ended; nothing is written for it any more")
         for reply in locked_replies(session, ReplyRow.comparison_id == comparison_id, ReplyRow.status == "failed"):
             reply.status, reply.text, reply.attempt = "queued", "", 0
             reply.error = reply.owner = reply.lease_until = None
@@ -335,7 +340,9 @@ def end_talk(db: Database, talk_id: str, ending: Ending) -> None:
         talk = locked_talk(session, talk_id)
         if talk.ended is not None:
             if Ending(talk.rating, talk.comment or "", talk.harm, talk.actionability) != ending:
-                raise UserError("this conversation has ended already; its rating is kept as it was")
+                raise Refusal(
+                    "refused.ended_rating", "this conversation has ended already; its rating is kept as it was"
+                )
             return
         talk.rating, talk.comment = ending.rating, ending.comment
         talk.harm, talk.actionability = ending.harm, ending.actionability
@@ -347,11 +354,15 @@ def end_talk(db: Database, talk_id: str, ending: Ending) -> None:
 
 def _refuse_message(talk: TalkRow, turns: list[Exchange]) -> None:
     if talk.ended is not None:
-        raise UserError("this conversation has ended; begin a new one")
+        raise Refusal("refused.ended", "this conversation has ended; begin a new one")
     if turns and turns[-1].choice is None:
-        raise UserError("two replies wait for your choice; choose one before you write again")
+        raise Refusal("refused.choose_first", "two replies wait for your choice; choose one before you write again")
     if len(turns) >= talk.turns:
-        raise UserError(f"this conversation has its {talk.turns} choices; end it and begin a new one")
+        raise Refusal(
+            "refused.complete",
+            f"this conversation has its {talk.turns} choices; end it and begin a new one",
+            n=talk.turns,
+        )
 
 
 def _answers(turns: list[Exchange]) -> Answers:
