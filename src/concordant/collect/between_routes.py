@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
+from concordant.collect.avoided import avoided_in, topic_list
 from concordant.collect.care import limited
 from concordant.collect.fields import Field
 from concordant.collect.reply_text import to_html
@@ -39,7 +40,7 @@ def between(room: Room, worker: Worker, sitting: Sitting | None) -> HTMLResponse
     looker, left = due
     look = held_look(room.db, looker)
     if look is not None:
-        return _look_page(room, look, left)
+        return _look_page(room, look, due)
     if not any_look(room.db, looker, _rule(room)):
         return None
     return room.page("looks.html", most=left, support=support(room) if looker.red_team else [])
@@ -60,17 +61,17 @@ def say_which(
     due = _due(room, worker, last_sitting(room.db, worker.id))
     if due is None:
         return _onwards()
-    looker, left = due
+    looker, _ = due
     known = button in {str(number) for number in range(1, 9)}
     if not known and not unsure:
         look = held_look(room.db, looker)
-        return _onwards() if look is None else _look_page(room, look, left, 422, room.say("talk.no_choice"))
+        return _onwards() if look is None else _look_page(room, look, due, 422, room.say("talk.no_choice"))
     try:
         give_opinion(room.db, looker, comparison, None if unsure else int(button))
     except UserError:
         look = held_look(room.db, looker)
         if look is not None:
-            return _look_page(room, look, left, 409, room.say("look.gone"))
+            return _look_page(room, look, due, 409, room.say("look.gone"))
     _take(room, worker)
     return _onwards()
 
@@ -91,7 +92,8 @@ def _due(room: Room, worker: Worker, sitting: Sitting | None) -> tuple[Looker, i
     if left <= 0:
         return None
     red_team = bool(sitting.red_team) and _may_see_harm(room, worker, sitting)
-    return Looker(worker.id, red_team, sitting.id), min(left, room.review.opinions_at_once)
+    avoided = avoided_in(room, worker.id, Objective.HARMLESS if red_team else Objective.HELPFUL)
+    return Looker(worker.id, red_team, sitting.id, avoided), min(left, room.review.opinions_at_once)
 
 
 def _may_see_harm(room: Room, worker: Worker, sitting: Sitting) -> bool:
@@ -105,7 +107,7 @@ def _rule(room: Room) -> Rule:
     return Rule(room.review, room.seed)
 
 
-def _look_page(room: Room, look: Look, left: int, status: int = 200, problem: str = "") -> HTMLResponse:
+def _look_page(room: Room, look: Look, due: tuple[Looker, int], status: int = 200, problem: str = "") -> HTMLResponse:
     harmless = look.objective is Objective.HARMLESS
     pair = {
         "id": look.comparison_id,
@@ -124,8 +126,9 @@ def _look_page(room: Room, look: Look, left: int, status: int = 200, problem: st
             for turn in look.prompt.turns
         ],
         pair=pair,
-        left=left,
+        left=due[1],
         buttons=button_words(room.say, look.objective),
+        topics=topic_list(room, due[0].worker_id) if harmless else [],
         veiled=harmless and room.care.blur,
         support=support(room) if harmless else [],
         key=uuid4().hex,
