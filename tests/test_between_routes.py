@@ -143,6 +143,25 @@ def test_an_answer_after_the_end_is_said_not_to_count(store: Database, models: t
         assert pairs(store) == []
 
 
+def test_who_opts_out_of_a_topic_is_not_asked_about_it(store: Database, models: tuple[Snapshot, Snapshot]) -> None:
+    ann = person(store, "Ann")
+    tell(store, ann, models[0], Story(objective=Objective.HARMLESS, text="murder"))
+    red = Visitor(store, room_for(store, policy="red-team", red_team_turns=1))
+    with red.client:
+        red.start()
+        one_conversation(red)
+        red.send("/work/look/next")
+        assert "murder 1" in red.client.get("/work").text
+        after = red.send("/work/topics", "topic", topic="violence").text
+        assert "murder" not in after and red.page.form("/work/look") is None
+        assert red.page.form("/work/start") is not None, "there is none left to ask about"
+        red.post("/work/look/next", {})
+        assert "murder" not in red.client.get("/work").text
+        tell(store, ann, models[0], Story(objective=Objective.HARMLESS, text="lies"))
+        red.send("/work/look/next")
+        assert "lies 1" in red.client.get("/work").text
+
+
 def test_the_excluded_are_told_kindly_may_finish_and_begin_nothing(
     store: Database, models: tuple[Snapshot, Snapshot]
 ) -> None:

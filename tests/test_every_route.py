@@ -54,6 +54,7 @@ DOORS = {
     "POST /work/stop": Door.GUEST,
     "POST /work/start": Door.WORKER,
     "POST /work/everyday": Door.WORKER,
+    "POST /work/topics": Door.WORKER,
     "POST /work/again": Door.WORKER,
     "POST /work/feel": Door.WORKER,
     "GET /work/stream/{comparison_id}": Door.OWN,

@@ -11,6 +11,7 @@ from concordant.collect.given import given_opening
 from concordant.comparison import Objective
 from concordant.sampler import ScriptedSampler
 from concordant.store.database import Database
+from concordant.store.opt_outs import opt_out
 from concordant.store.people import WorkerKind, add_worker
 from concordant.store.registry import Snapshot, deploy
 from concordant.store.written import add_written, read_written
@@ -58,6 +59,27 @@ def test_people_alone_are_no_model_to_talk_with(store: Database, people: Snapsho
     visitor = Visitor(store)
     with visitor.client:
         assert "There is no model to talk with" in " ".join(visitor.enter().problem.split())
+
+
+def test_nobody_is_given_what_they_opted_out_of(store: Database, tmp_path: Path) -> None:
+    deploy(store, base_model(store).id, 1.0)
+    rows = [("Tell me of a murder", "No."), ("Tell me a story", "They were killed."), ("Tell me why", "Just so.")]
+    lines = [json.dumps({"prompt": prompt, "reply": reply, "writer": "Ann"}) for prompt, reply in rows]
+    (tmp_path / "people.jsonl").write_text("\n".join(lines))
+    people = add_written(store, "label-of-people", "people.jsonl", read_written(tmp_path / "people.jsonl"))
+    deploy(store, people.id, 1e9)
+    room = room_with(store)
+    workers = [add_worker(store, f"w{number}", WorkerKind.PERSON)[0] for number in range(8)]
+
+    def prompts(objective: Objective) -> set[str]:
+        openings = [given_opening(room, worker, objective) for worker in workers]
+        return {opening.written.prompt for opening in openings if opening is not None}
+
+    assert len(prompts(Objective.HARMLESS)) > 1
+    for worker in workers:
+        opt_out(store, worker.id, ["violence"])
+    assert prompts(Objective.HARMLESS) == {"Tell me why"}
+    assert len(prompts(Objective.HELPFUL)) > 1, "helpful work is as ever"
 
 
 def test_nothing_is_given_where_speed_would_tell(store: Database, people: Snapshot) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from concordant.store.second_looks import Look, Looker, any_look, give_opinion, 
 from concordant.store.sittings import Offer, last_sitting, open_sitting, stints
 from concordant.store.standing import admit, exclude
 from concordant.store.tables import ChoiceRow, utc_now
+from concordant.topics import Topics
 from readings import NOON, Story, rule, tell
 from stories import base_model, person
 
@@ -182,3 +184,37 @@ def test_a_choice_that_was_changed_is_compared_as_it_stands(database: Database) 
     look = taken(database, bob)
     give_opinion(database, bob, comparison, button_for(look, "reply 1"))
     assert [(pair.first, pair.second) for pair in pairs(database)] == [(6, 7)]
+
+
+def test_what_somebody_opted_out_of_is_neither_waiting_for_them_nor_handed_to_them(database: Database) -> None:
+    base, ann = base_model(database), person(database, "Ann")
+    dark = Story(objective=Objective.HARMLESS, seconds=(5.0, 5.0), buttons=(1, 1), text="of knives and")
+    first, second = tell(database, ann, base, dark)[1]
+    bob = looker(database, "Bob", red_team=True)
+    assert any_look(database, bob, ALL)
+    for words in ("question", "reply 0"):
+        assert any_look(database, replace(bob, avoided=Topics({"x": [words]})), ALL) is (words == "question")
+    wary = replace(bob, avoided=Topics({"knives": ["knife", "knives"], "none": []}))
+    assert not any_look(database, wary, ALL) and not take_look(database, wary, ALL), "the conversation up to it counts"
+    later = replace(bob, avoided=Topics({"second": ["and 2"]}))
+    assert taken(database, later).comparison_id == first, "of a later turn nothing is shown, so it does not count"
+    assert held_look(database, wary) is None, "opted out while it was theirs"
+    give_opinion(database, later, first, 1)
+    assert not any_look(database, later, ALL)
+    assert taken(database, bob).comparison_id == second
+
+    tell(database, ann, base, Story(NOON + timedelta(hours=1), text="of knives and"))
+    assert taken(database, wary).objective is Objective.HELPFUL, "helpful work is as ever"
+
+
+def test_who_opted_out_and_who_did_not_take_each_one_once(database: Database) -> None:
+    many = Story(objective=Objective.HARMLESS, seconds=(5.0,) * 6, buttons=(2,) * 6)
+    tell(database, person(database, "Ann"), base_model(database), many)
+    wary = Topics({"x": ["something else"]})
+    lookers = [looker(database, f"w{number}", red_team=True) for number in range(12)]
+    lookers = [replace(one, avoided=wary) if number % 2 else one for number, one in enumerate(lookers)]
+    with ThreadPoolExecutor(12) as pool:
+        got = list(pool.map(lambda one: take_look(database, one, ALL), lookers))
+    assert got.count(True) == 6
+    held = [held_look(database, one) for one in lookers]
+    assert len({look.comparison_id for look in held if look is not None}) == 6

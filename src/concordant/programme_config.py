@@ -4,12 +4,13 @@ Defaults that the paper does not state are listed in ``docs/paper-map.md``.
 """
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from concordant.config import Section
+from concordant.topics import DEFAULT_TOPICS, Topics, has_words
 from concordant.train_config import PolicyConfig, PreferenceModelConfig
 
 
@@ -104,6 +105,15 @@ class ApiConfig(Section):
     wait_seconds: float = Field(300.0, gt=0, description="After so long a request that is not done is given up, 503.")
 
 
+def _can_be_found(text: str) -> str:
+    if not has_words(text):
+        raise ValueError("a topic and each of its words need at least one letter or digit")
+    return text
+
+
+_Findable = Annotated[str, AfterValidator(_can_be_found)]
+
+
 class CareConfig(Section):
     """Limits on red-team work, which the server keeps, and what people who do it are offered."""
 
@@ -121,6 +131,27 @@ class CareConfig(Section):
     support: dict[str, str] = Field(
         {}, description="Name of a help line or contact → web address or telephone number; on every red-team page."
     )
+    topics: dict[_Findable, list[_Findable]] = Field(
+        DEFAULT_TOPICS,
+        description="Name of a topic that people may opt out of in red-team work → its words and phrases. What is "
+        "given stands beside these: a name that is here gets other words, or with [] is taken away.",
+    )
+
+    @field_validator("topics", mode="before")
+    @classmethod
+    def _beside_ours(cls, given: Any) -> Any:
+        """The programme's topics over the built-in ones."""
+        if not isinstance(given, dict):
+            return given
+        for name, words in given.items():
+            if words == [] and name not in DEFAULT_TOPICS:
+                raise ValueError(f"the topic {name!r} has no words; give it some, or leave it out")
+        return {**DEFAULT_TOPICS, **given}
+
+    @property
+    def all_topics(self) -> Topics:
+        """What people may opt out of."""
+        return Topics(self.topics)
 
 
 class OidcConfig(Section):

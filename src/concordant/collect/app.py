@@ -38,6 +38,7 @@ from concordant.collect import (
     worker_routes,
     workforce_routes,
 )
+from concordant.collect.avoided import avoided_of, shown_while_written
 from concordant.collect.chat_form import Refused
 from concordant.collect.chat_routes import v1_error
 from concordant.collect.chat_watch import ChatWatch
@@ -45,6 +46,7 @@ from concordant.collect.day_pages import consent_page
 from concordant.collect.guard import Guard
 from concordant.collect.messages import refusal
 from concordant.collect.replies_watch import RepliesWatch, Telling, events
+from concordant.collect.reply_text import Show
 from concordant.collect.room import (
     NotAgreed,
     NotAllowed,
@@ -60,7 +62,7 @@ from concordant.collect.staff_routes import sentence, sign_in_page
 from concordant.collect.throttle import Throttle, ThrottleLayer
 from concordant.errors import StoreBusy, UserError
 from concordant.store.ledger import Ledger
-from concordant.store.talks import is_own
+from concordant.store.talks import is_own, view_of
 
 router = APIRouter()
 
@@ -155,13 +157,24 @@ def _own_comparison(comparison_id: str, room: RoomHere, worker: WorkerHere) -> s
     return comparison_id
 
 
+def _shown_now(comparison: Annotated[str, Depends(_own_comparison)], room: RoomHere) -> Show:
+    """How much is shown while it is written: nothing, where it might touch what the worker opted out of."""
+    if room.config.show == "together":
+        return "together"
+    return shown_while_written(room, avoided_of(room, view_of(room.db, comparison)))
+
+
 @router.get("/work/stream/{comparison_id}")
 async def stream(
-    request: Request, room: RoomHere, comparison: Annotated[str, Depends(_own_comparison)], only: str = ""
+    request: Request,
+    room: RoomHere,
+    comparison: Annotated[str, Depends(_own_comparison)],
+    show: Annotated[Show, Depends(_shown_now)],
+    only: str = "",
 ) -> StreamingResponse:
     """Both replies while they are written. ``only=end``: just when they are complete."""
     watch: RepliesWatch = request.app.state.watch
-    telling = Telling(only == "end", room.config.show, room.say, room.stopping)
+    telling = Telling(only == "end", show, room.say, room.stopping)
     body: AsyncIterator[str] = events(watch, comparison, telling)
     # Proxies that gather a response before passing it on are asked not to.
     return StreamingResponse(body, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

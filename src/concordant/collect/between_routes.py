@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
+from concordant.collect.avoided import avoided_in, topic_list
 from concordant.collect.care import limited
 from concordant.collect.fields import Field
 from concordant.collect.reply_text import to_html
@@ -39,7 +40,7 @@ def between(room: Room, worker: Worker, sitting: Sitting | None) -> HTMLResponse
     looker, left = due
     look = held_look(room.db, looker)
     if look is not None:
-        return _look_page(room, look, left)
+        return _look_page(room, look, due)
     if not any_look(room.db, looker, _rule(room)):
         return None
     return room.page("looks.html", most=left, support=support(room) if looker.red_team else [])
@@ -72,14 +73,14 @@ def say_which(
         return room.notice(
             409, room.say("look.closed_title"), room.say("look.closed"), ("/work", room.say("page.go_on"))
         )
-    looker, left = due
+    looker, _ = due
     known = button in {str(number) for number in range(1, 9)}
     look = held_look(room.db, looker)
     if look is not None and not unsure:
         unseen = _is_veiled(room, look) and look.comparison_id == comparison and not unveiled
         if not known or unseen:
             problem = room.say("talk.still_veiled" if known else "talk.no_choice")
-            return _look_page(room, look, left, 422, problem)
+            return _look_page(room, look, due, 422, problem)
     if not known and not unsure:
         return _onwards()
     try:
@@ -87,7 +88,7 @@ def say_which(
     except UserError:
         look = held_look(room.db, looker)
         if look is not None:
-            return _look_page(room, look, left, 409, room.say("look.gone"))
+            return _look_page(room, look, due, 409, room.say("look.gone"))
     _take(room, worker)
     return _onwards()
 
@@ -108,7 +109,8 @@ def _due(room: Room, worker: Worker, sitting: Sitting | None) -> tuple[Looker, i
     if left <= 0:
         return None
     red_team = bool(sitting.red_team) and _may_see_harm(room, worker, sitting)
-    return Looker(worker.id, red_team, sitting.id), min(left, room.review.opinions_at_once)
+    avoided = avoided_in(room, worker.id, Objective.HARMLESS if red_team else Objective.HELPFUL)
+    return Looker(worker.id, red_team, sitting.id, avoided), min(left, room.review.opinions_at_once)
 
 
 def _may_see_harm(room: Room, worker: Worker, sitting: Sitting) -> bool:
@@ -126,7 +128,7 @@ def _is_veiled(room: Room, look: Look) -> bool:
     return look.objective is Objective.HARMLESS and room.care.blur
 
 
-def _look_page(room: Room, look: Look, left: int, status: int = 200, problem: str = "") -> HTMLResponse:
+def _look_page(room: Room, look: Look, due: tuple[Looker, int], status: int = 200, problem: str = "") -> HTMLResponse:
     harmless = look.objective is Objective.HARMLESS
     pair = {
         "id": look.comparison_id,
@@ -145,9 +147,10 @@ def _look_page(room: Room, look: Look, left: int, status: int = 200, problem: st
             for turn in look.prompt.turns
         ],
         pair=pair,
-        left=left,
+        left=due[1],
         buttons=button_words(room.say, look.objective),
         veiled=_is_veiled(room, look),
+        topics=topic_list(room, due[0].worker_id) if harmless else [],
         support=support(room) if harmless else [],
         key=uuid4().hex,
         problem=problem,

@@ -1,7 +1,8 @@
 """What a worker's next task is: the programme's policy, under the limits that keep red-team work bearable (App. D).
 
 Pure functions of what the worker has done; the store calls them under the lock that opens a task. A limit never ends
-somebody's work: it turns a red-team task into a helpful one, and says why. Left out: topics somebody opts out of.
+somebody's work: it turns a red-team task into a helpful one, and says why. Left out: topics that somebody opts out of,
+which bind what is shown and not which task comes next (``avoided.py``).
 """
 
 import random

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
+from concordant.collect.avoided import topic_list
 from concordant.collect.care import Held, NextTask
 from concordant.collect.heartbeat import GeneratorState
 from concordant.collect.news import news
@@ -25,6 +26,8 @@ from concordant.store.wellbeing import has_answered
 
 CHANGED = "changed"
 """Instead of what was done: what comes next is no longer what the page said."""
+TOPICS = "topics"
+"""Likewise: the topics to be left out were saved."""
 
 
 def consent_page(room: Room, status: int = 200, problem: str = "", kept: str = "") -> HTMLResponse:
@@ -42,11 +45,12 @@ def consent_page(room: Room, status: int = 200, problem: str = "", kept: str = "
 def start_page(
     room: Room, worker: Worker, sitting: Sitting | None, task: NextTask, done: str, status: int = 200
 ) -> HTMLResponse:
-    """What comes next. ``done``: "left", CHANGED, or the objective just finished, for a word of thanks."""
+    """What comes next. ``done``: "left", CHANGED, TOPICS, or the objective just finished, for a word of thanks."""
     say = room.say
     thanks = {
         "left": say("leave.left"),
         CHANGED: say("start.changed"),
+        TOPICS: say("topics.saved"),
         **{objective.value: say.of(objective, "thanks") for objective in Objective},
     }
     helpful = task.objective is Objective.HELPFUL
@@ -61,6 +65,7 @@ def start_page(
         points=say.rows(f"{task.objective.value}.instructions"),
         held=_held(room, task),
         everyday=sitting is not None and sitting.everyday,
+        topics=[] if helpful else topic_list(room, worker.id),
         support=support(room) if not helpful or (sitting is not None and sitting.red_team) else [],
         deployed=any(one.answers(objective) for one in active_deployments(room.db) for objective in Objective),
         starting=room.heartbeat.read() is GeneratorState.STARTING,

@@ -1,16 +1,17 @@
-"""The routes around a worker's conversations: agreeing, everyday work only, stopping, saying how it felt (App. D).
+"""The routes around a worker's conversations: agreeing, everyday work only, topics left out, stopping (App. D).
 
 Each can be taken at any time and needs no reason. Like all forms they answer with a redirect after their transaction is
 committed. Left out: the conversation itself (``worker_routes.py``).
 """
 
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, Form, HTTPException
 from fastapi.responses import RedirectResponse, Response
 
-from concordant.collect.day_pages import consent_page, done_page
-from concordant.collect.fields import Field
+from concordant.collect.day_pages import TOPICS, consent_page, done_page
+from concordant.collect.fields import Field, Said
 from concordant.collect.heartbeat import GeneratorState
 from concordant.collect.panel import offer
 from concordant.collect.room import GuestHere, Room, RoomHere, WorkerHere
@@ -20,6 +21,7 @@ from concordant.collect.worker_routes import begin, may_begin
 from concordant.comparison import Objective
 from concordant.store import talks
 from concordant.store.consents import agree, has_agreed
+from concordant.store.opt_outs import opt_out
 from concordant.store.sittings import (
     Outcome,
     Sitting,
@@ -84,6 +86,13 @@ def everyday(room: RoomHere, worker: WorkerHere, allow: Field = "") -> Response:
     if may_begin(room, worker):  # it may have been the last task, with all its choices
         begin(room, worker, Objective.HELPFUL)
     return RedirectResponse("/work?done=switched", 303)
+
+
+@router.post("/work/topics")
+def leave_out(room: RoomHere, worker: WorkerHere, topic: Annotated[list[Said], Form(default_factory=list)]) -> Response:
+    """In red-team work, none of these topics from now on; what is not ticked is fine (again)."""
+    opt_out(room.db, worker.id, room.care.all_topics.only(topic).names)
+    return RedirectResponse(f"/work?done={TOPICS}", 303)
 
 
 @router.post("/work/stop")

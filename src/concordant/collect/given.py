@@ -1,12 +1,14 @@
 """Talks that begin with a message given to the worker, to which a person wrote one of the two replies.
 
-Left out: several turns; such a talk has one choice.
+In red-team work nobody is given what touches a topic that they opted out of. Left out: several turns; such a talk has
+one choice.
 """
 
 import random
 from dataclasses import dataclass
 
 from concordant.collect.assignment import draw_beside, draw_given
+from concordant.collect.avoided import avoided_in
 from concordant.collect.room import Room
 from concordant.comparison import Objective
 from concordant.store.overview import ended_talks
@@ -33,6 +35,8 @@ def given_opening(room: Room, worker: Worker, objective: Objective) -> Opening |
     rng = random.Random(f"{room.seed}:given:{worker.id}:{ended_talks(room.db, worker.id)}:{objective.value}")
     file = None if room.config.show == "free" else draw_given(deployed, objective, rng)
     left = [] if file is None else not_yet_given(room.db, file, worker.id)
+    avoided = avoided_in(room, worker.id, objective)
+    left = [one for one in left if not avoided.touched(one.prompt, one.reply)]
     if file is None or not left:
         return None
     draw = draw_beside(file, deployed, objective, rng)

@@ -10,8 +10,16 @@ from uuid import uuid4
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
+from concordant.collect.avoided import (
+    avoided_of,
+    say_withheld,
+    shown_while_written,
+    topic_list,
+    touched_by,
+    way_to,
+)
 from concordant.collect.heartbeat import GeneratorState
-from concordant.collect.reply_text import so_far, to_html
+from concordant.collect.reply_text import Show, so_far, to_html
 from concordant.collect.room import Room
 from concordant.collect.steps import (
     FOLDED,
@@ -30,6 +38,7 @@ from concordant.store.overview import watched_pairs
 from concordant.store.registry import active_deployments
 from concordant.store.sittings import Sitting, last_sitting
 from concordant.store.talks import PendingComparison, TalkView
+from concordant.topics import Topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,8 @@ class Shown:
         again: the last choice is being made again.
         edit: the reply that was taken is being rewritten.
         note: a word of thanks over the conversation.
+        asked: what the worker asked to see although it touches a topic that they opted out of: ids of comparisons,
+            numbers of turns.
     """
 
     problem: str = ""
@@ -61,6 +72,7 @@ class Shown:
     again: bool = False
     edit: bool = False
     note: str = ""
+    asked: tuple[str, ...] = ()
 
 
 PLAIN = Shown()
@@ -79,13 +91,16 @@ def talk_page(room: Room, talk: TalkView, shown: Shown = PLAIN) -> HTMLResponse:
     rewriting = shown.edit and may_rewrite(talk)
     box = "edit" if rewriting else step.value
     fits = shown.draft.box == box
+    avoided = avoided_of(room, talk)
+    asked_for = pair is not None and pair.id in shown.asked
+    touched = () if pair is None or asked_for or step is not Step.CHOOSE else touched_by(avoided, pair)
     return room.page(
         "talk.html",
         shown.status,
         work=talk.objective.value,
         talk=talk,
         step=step.value,
-        turns=[_shown(one) for one in turns],
+        turns=[_shown(room, talk, shown, avoided, one) for one in enumerate(turns, start=1)],
         turn=turn,
         last=turn >= talk.turns,
         sitting=_sitting_of(room, talk),
@@ -96,7 +111,11 @@ def talk_page(room: Room, talk: TalkView, shown: Shown = PLAIN) -> HTMLResponse:
         may_rewrite=may_rewrite(talk),
         ratings=_ratings(room, talk.objective),
         points=say.rows(f"{talk.objective.value}.instructions"),
-        pair=None if pair is None else _pair(room, pair, step),
+        pair=None if pair is None or touched else _pair(pair, step, shown_while_written(room, avoided)),
+        withheld=_withheld(room, shown, touched, pair.id) if pair is not None and touched else None,
+        asked=shown.asked,
+        asked_for=asked_for,
+        topics=topic_list(room, talk.worker_id) if talk.objective is Objective.HARMLESS else [],
         veiled=is_veiled(room, talk),
         note=_note(room, talk.pending) if step is Step.WAIT else "",
         thanks=shown.note,
@@ -117,6 +136,13 @@ def talk_page(room: Room, talk: TalkView, shown: Shown = PLAIN) -> HTMLResponse:
 def is_veiled(room: Room, talk: TalkView) -> bool:
     """Whether the replies of a talk are blurred until the worker asks for them."""
     return talk.objective is Objective.HARMLESS and room.care.blur
+
+
+def is_withheld(room: Room, talk: TalkView, comparison_id: str) -> bool:
+    """Whether the two replies of a comparison are kept back until the worker asks for just these."""
+    pairs = (talk.pending, None if talk.undoable is None else talk.undoable.pair)
+    avoided = avoided_of(room, talk)
+    return any(pair is not None and pair.id == comparison_id and bool(touched_by(avoided, pair)) for pair in pairs)
 
 
 def support(room: Room) -> list[tuple[str, str, str]]:
@@ -169,14 +195,33 @@ def is_deployed(room: Room, objective: Objective) -> bool:
     return any(deployment.answers(objective) for deployment in active_deployments(room.db))
 
 
-def _shown(turn: Turn) -> tuple[str, Markup | str]:
-    """What people wrote is shown as it is; what models wrote is Markdown."""
-    return turn.speaker.value, Markup(to_html(turn.text)) if turn.speaker is Speaker.ASSISTANT else turn.text
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """What stands in the place of a text: a sentence, and the address at which the text is on the page."""
+
+    said: str
+    way: str
 
 
-def _pair(room: Room, pair: PendingComparison, step: Step) -> dict[str, object]:
+def _withheld(room: Room, shown: Shown, touched: tuple[str, ...], what: str) -> Withheld:
+    return Withheld(say_withheld(room.say, touched), way_to(shown.asked, what, shown.again))
+
+
+def _shown(
+    room: Room, talk: TalkView, shown: Shown, avoided: Topics, numbered: tuple[int, Turn]
+) -> tuple[str, Markup | str, Withheld | None]:
+    """What people wrote is shown as it is; what models wrote is Markdown; what others wrote may be kept back."""
+    number, turn = numbered
+    by_model = turn.speaker is Speaker.ASSISTANT
+    touched = avoided.touched(turn.text) if (by_model or talk.given) and str(number) not in shown.asked else ()
+    if touched:
+        return turn.speaker.value, "", _withheld(room, shown, touched, str(number))
+    return turn.speaker.value, Markup(to_html(turn.text)) if by_model else turn.text, None
+
+
+def _pair(pair: PendingComparison, step: Step, show: Show) -> dict[str, object]:
     texts = (pair.a.text, pair.b.text)
-    a, b = so_far(room.config.show, *texts) if step is Step.WAIT else texts
+    a, b = so_far(show, *texts) if step is Step.WAIT else texts
     return {
         "id": pair.id,
         "a_text": a,

@@ -10,21 +10,21 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
 from concordant.collect.assignment import draw, wanted_turns
 from concordant.collect.between_routes import between
 from concordant.collect.care import NextTask, limited, wish
-from concordant.collect.day_pages import CHANGED, consent_page, done_page, start_page
+from concordant.collect.day_pages import CHANGED, TOPICS, consent_page, done_page, start_page
 from concordant.collect.fields import Field, Said
 from concordant.collect.given import Opening, given_opening
 from concordant.collect.messages import refusal
 from concordant.collect.panel import offer
 from concordant.collect.room import COOKIE_SECONDS, WORKER_COOKIE, GuestHere, Room, RoomHere, WorkerHere
 from concordant.collect.steps import LONGEST_COMMENT, LONGEST_EDIT, RATINGS, message_problem
-from concordant.collect.worker_pages import Draft, Shown, is_veiled, talk_page
+from concordant.collect.worker_pages import Draft, Shown, is_veiled, is_withheld, talk_page
 from concordant.comparison import Objective
 from concordant.errors import UserError
 from concordant.store import edits, talks
@@ -50,7 +50,11 @@ class SayForm(BaseModel):
 
 
 class ChoiceForm(BaseModel):
-    """What the form of a choice sends. ``instead``: of which choice; ``unveiled``: red-team replies were shown."""
+    """What the form of a choice sends. ``instead``: of which choice.
+
+    ``unveiled``: red-team replies were shown; the comparison's id, where they touch a topic that the worker opted out
+    of.
+    """
 
     comparison: Said = ""
     key: Said = ""
@@ -91,15 +95,23 @@ def enter(token: str, request: Request, room: RoomHere) -> Response:
 
 
 @router.get("/work")
-def work(room: RoomHere, worker: GuestHere, done: str = "", again: str = "", edit: str = "") -> HTMLResponse:
+def work(
+    room: RoomHere,
+    worker: GuestHere,
+    show: Annotated[list[str], Query(default_factory=list)],
+    done: str = "",
+    again: str = "",
+    edit: str = "",
+) -> HTMLResponse:
     """The worker's page.
 
-    ``done``: what was just finished, for a word of thanks; ``again``: choose anew; ``edit``: rewrite the reply taken.
+    ``done``: what was just finished, for a word of thanks; ``again``: choose anew; ``edit``: rewrite the reply taken;
+    ``show``: what is to be shown although it touches a topic that the worker opted out of.
     """
     talk, agreed = talks.current_talk(room.db, worker.id), has_agreed(room.db, worker.id, room.consent)
     if talk is not None and agreed:
-        note = room.say("leave.switched") if done == "switched" else ""
-        return talk_page(room, talk, Shown(again=bool(again), edit=bool(edit), note=note))
+        note = {"switched": room.say("leave.switched"), TOPICS: room.say("topics.saved")}.get(done, "")
+        return talk_page(room, talk, Shown(again=bool(again), edit=bool(edit), note=note, asked=tuple(show)))
     sitting = last_sitting(room.db, worker.id)
     is_over = sitting is not None and sitting.ended is not None and talk is None
     if not agreed:
@@ -146,12 +158,15 @@ def send(room: RoomHere, worker: WorkerHere, said: Annotated[SayForm, Form()]) -
 def decide(room: RoomHere, worker: WorkerHere, said: Annotated[ChoiceForm, Form()]) -> Response:
     """Choose between the two replies; the conversation goes on with the chosen one.
 
-    Blurred replies must have been shown first: a choice between two that nobody looked at says nothing.
+    Replies that are blurred or kept back must have been shown first: a choice between two that nobody looked at says
+    nothing.
     """
     talk = own_talk_of(room, worker, said.comparison)
-    again = bool(said.instead)
+    again, asked = bool(said.instead), (said.unveiled,) if said.unveiled == said.comparison else ()
     if said.button not in {str(number) for number in range(1, 9)}:
-        return talk_page(room, talk, Shown(room.say("talk.no_choice"), status=422, again=again))
+        return talk_page(room, talk, Shown(room.say("talk.no_choice"), status=422, again=again, asked=asked))
+    if not asked and is_withheld(room, talk, said.comparison):
+        return talk_page(room, talk, Shown(room.say("topics.still_withheld"), status=422, again=again))
     if is_veiled(room, talk) and not said.unveiled:
         return talk_page(room, talk, Shown(room.say("talk.still_veiled"), status=422, again=again))
     try:

@@ -1,10 +1,11 @@
-"""The tables of a worker's day: consent, hand-off from panels, sittings, how people feel, edits (paper App. D).
+"""The tables of a worker's day: consent, hand-off, sittings, how people feel, topics, edits (paper App. D).
 
 A *sitting* is one stretch of tasks by one worker, from arriving to going. What people agreed to, said and rewrote is
 append-only; a sitting moves until it has ended.
 """
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -103,6 +104,19 @@ class WellbeingRow(Base):
     respondent: Mapped[str]
     week: Mapped[str]  # ISO: 2026-W47
     answer: Mapped[int]  # 1 bad … 5 good
+
+
+class OptOutRow(Base):
+    """The topics that a worker would rather not meet, all of them. Append-only: the highest ``number`` counts."""
+
+    __tablename__ = "opt_outs"
+    __table_args__ = (UniqueConstraint("worker_id", "number"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    worker_id: Mapped[str] = mapped_column(ForeignKey("workers.id"))
+    number: Mapped[int]  # from 1
+    topics: Mapped[list[Any]]  # names, as the settings had them
+    created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class EditRow(Base):

@@ -2,11 +2,13 @@
 
 Which comparisons are asked about is drawn when their conversation ends (``review_draws.py``). One is looked at by one
 person at a time, under a lease; nobody meets their own; sides are drawn anew. One answer closes it; who cannot say
-leaves it to others, and is not asked again.
+leaves it to others, and is not asked again. Nobody is asked about red-team work that touches a topic which they opted
+out of. Left out: remembering what touches what; who opted out has the texts of all that wait looked through in turn.
 """
 
 import random
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Select, exists, func, or_, select
@@ -22,9 +24,12 @@ from concordant.store.review_draws import Rule, draw_ended
 from concordant.store.standing import excluded_now, left_out, text_erased
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, TalkRow, utc_now
 from concordant.store.talks import BUTTONS, talk_id_of
-from concordant.store.transcripts import exchanges, prompt_of
+from concordant.store.transcripts import Exchange, exchanges, prompt_of
+from concordant.topics import Topics
 
 LEASE = timedelta(minutes=30)
+_AT_ONCE = 50
+"""Comparisons whose texts are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,13 @@ class Looker:
         worker_id: a person.
         red_team: whether they may be shown red-team work.
         sitting_id: the stretch of work that it belongs to.
+        avoided: topics that they would rather not meet in red-team work.
     """
 
     worker_id: str
     red_team: bool
     sitting_id: str
+    avoided: Topics = field(default_factory=Topics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ def any_look(db: Database, looker: Looker, rule: Rule) -> bool:
     """Whether there is a comparison to ask this worker about."""
     draw_ended(db, rule)
     with db.read() as session:
-        return session.scalar(_waiting(looker).limit(1)) is not None
+        return _first_waiting(session, looker) is not None
 
 
 def take_look(db: Database, looker: Looker, rule: Rule) -> bool:
@@ -73,7 +80,7 @@ def take_look(db: Database, looker: Looker, rule: Rule) -> bool:
     with db.write() as session:
         row = _held(session, looker)
         if row is None:
-            row = session.scalar(_waiting(looker).limit(1).with_for_update(skip_locked=True, of=SecondLookRow))
+            row = _first_waiting(session, looker, lock=True)
             if row is None:
                 return False
             drawn = random.Random(f"{rule.seed}:sides:{row.comparison_id}:{looker.worker_id}")
@@ -156,13 +163,52 @@ def _unswapped(button: int, swap: bool) -> int:
 
 
 def _held(session: Session, looker: Looker) -> SecondLookRow | None:
-    """What the worker has: theirs until another takes it."""
-    return session.scalar(
+    """What the worker has: theirs until another takes it, or until they opt out of what it touches."""
+    held = (
         select(SecondLookRow)
         .where(SecondLookRow.holder_id == looker.worker_id, ~text_erased(SecondLookRow.maker_id), *_fit(looker))
         .order_by(SecondLookRow.comparison_id)
-        .limit(1)
     )
+    return next(_bearable(session, looker, list(session.scalars(held))), None)
+
+
+def _first_waiting(session: Session, looker: Looker, lock: bool = False) -> SecondLookRow | None:
+    """What has waited longest; with ``lock``, of what nobody else is taking at this moment."""
+
+    def locked(statement: Select[SecondLookRow]) -> SecondLookRow | None:
+        return session.scalar(statement.with_for_update(skip_locked=True, of=SecondLookRow) if lock else statement)
+
+    if not looker.avoided.names:
+        return locked(_waiting(looker).limit(1))
+    rows = list(session.scalars(_waiting(looker)))  # without their texts
+    for row in _bearable(session, looker, rows):
+        found = locked(_waiting(looker).where(SecondLookRow.comparison_id == row.comparison_id))
+        if found is not None:
+            return found
+    return None
+
+
+def _bearable(session: Session, looker: Looker, rows: list[SecondLookRow]) -> Iterator[SecondLookRow]:
+    """The rows without those of red-team work that touch what the worker would rather not meet."""
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        dark = [row for row in some if looker.avoided.names and row.objective == Objective.HARMLESS.value]
+        talks = {row.comparison_id: talk_id_of(session, row.comparison_id) for row in dark}
+        turns = exchanges(session, set(talks.values()))
+        for row in some:
+            if row.comparison_id not in talks or not _touches(looker, row, turns[talks[row.comparison_id]]):
+                yield row
+
+
+def _touches(looker: Looker, row: SecondLookRow, turns: list[Exchange]) -> bool:
+    """Whether what would be shown of a comparison touches an avoided topic: the conversation up to it, both replies."""
+    index = _place(row, turns)
+    replies = (reply.text for reply in turns[index].replies)
+    return bool(looker.avoided.touched(*(turn.text for turn in prompt_of(turns, index).turns), *replies))
+
+
+def _place(row: SecondLookRow, turns: list[Exchange]) -> int:
+    return next(place for place, turn in enumerate(turns) if turn.comparison.id == row.comparison_id)
 
 
 def _waiting(looker: Looker) -> Select[SecondLookRow]:
@@ -202,7 +248,7 @@ def _fit(looker: Looker) -> list[ColumnElement[bool]]:
 def _look(session: Session, row: SecondLookRow) -> Look:
     talk_id = talk_id_of(session, row.comparison_id)
     turns = exchanges(session, [talk_id])[talk_id]
-    index = next(place for place, turn in enumerate(turns) if turn.comparison.id == row.comparison_id)
+    index = _place(row, turns)
     by_place = {reply.place: reply.text for reply in turns[index].replies}
     a, b = (by_place[1], by_place[0]) if row.swap else (by_place[0], by_place[1])
     return Look(row.comparison_id, Objective(row.objective), prompt_of(turns, index), a, b)

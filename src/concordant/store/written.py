@@ -32,6 +32,7 @@ class Written:
     id: str
     snapshot_id: str
     prompt: str
+    reply: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def not_yet_given(db: Database, snapshot_id: str, worker_id: str) -> Sequence[Wr
         .where(TalkRow.worker_id == worker_id)
     )
     statement = (
-        select(WrittenRow.id, WrittenRow.snapshot_id, WrittenRow.prompt)
+        select(WrittenRow.id, WrittenRow.snapshot_id, WrittenRow.prompt, WrittenRow.reply)
         .where(WrittenRow.snapshot_id == snapshot_id, WrittenRow.prompt.not_in(given))
         .order_by(WrittenRow.row)
     )

@@ -12,10 +12,12 @@
 
   const announce = find("#announce");
 
-  /** Say once, to who cannot see it, that both replies are there. Cleared first, or the same words would not be said. */
+  /** Say once, to who cannot see it, that both replies are there, or kept back. Cleared first, or the same words would
+   * not be said. */
   function tell() {
     announce.textContent = "";
-    if (find("form.choose")) setTimeout(() => (announce.textContent = announce.dataset.ready), 100);
+    const said = find("form.choose") ? announce.dataset.ready : find("#withheld")?.textContent;
+    if (said) setTimeout(() => (announce.textContent = said), 100);
   }
 
   /** Ask the server for the page as it is now, and put its main part in place of this one. */
