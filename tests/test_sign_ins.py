@@ -140,7 +140,11 @@ def test_single_sign_on_makes_an_account_and_keeps_its_role_in_step(database: Da
 @pytest.mark.usefixtures("quick_hashes")
 def test_single_sign_on_joins_the_account_of_the_same_address_once(database: Database) -> None:
     ann = person(database, "ann@example.org")
+    before = sign_in(database, "ann@example.org", GOOD, "", TERMS)
+    assert before is not None
     assert sign_on(database, vouched("1"), "", TERMS)[0].id == ann.id
+    assert session_of(database, before[1], TERMS) is None, "whoever chose this login before is out"
+    assert sign_in(database, "ann@example.org", GOOD, "", TERMS) is None
     with pytest.raises(UserError, match="another person's at the identity provider"):
         sign_on(database, vouched("2"), "", TERMS)
     assert len(members(database)) == 1

@@ -58,7 +58,8 @@ def sign_in(db: Database, login: str, password: str, agent: str, terms: Terms) -
 def sign_on(db: Database, vouched: Vouched, agent: str, terms: Terms) -> tuple[Staff, str]:
     """Sign in somebody whom the identity provider vouches for; makes their account the first time, sets their role.
 
-    An account that is there is joined by a verified address alone. Without one the new account's login is drawn: it is
+    An account that is there is joined by a verified address alone, and its password, sessions and links end with that:
+    a login is chosen freely, so whoever chose the address of somebody else must not stay in their account. Without one the new account's login is drawn: it is
     nobody's, and takes no place that a person of this machine or a verified address could want.
 
     Raises:
@@ -76,6 +77,9 @@ def sign_on(db: Database, vouched: Vouched, agent: str, terms: Terms) -> tuple[S
                 session.add(row)
                 session.flush()
                 note(session, row.id, "member added", row.id, login=login, role=row.role)
+            else:
+                row.password_hash = None
+                end_sessions(session, row.id)
             row.sign_on = vouched.sign_on
             note(session, row.id, "single sign-on joined", row.id)
         if not row.active:
