@@ -59,8 +59,9 @@ def sign_on(db: Database, vouched: Vouched, agent: str, terms: Terms) -> tuple[S
     """Sign in somebody whom the identity provider vouches for; makes their account the first time, sets their role.
 
     An account that is there is joined by a verified address alone, and its password, sessions and links end with that:
-    a login is chosen freely, so whoever chose the address of somebody else must not stay in their account. Without one the new account's login is drawn: it is
-    nobody's, and takes no place that a person of this machine or a verified address could want.
+    a login is chosen freely, so whoever chose the address of somebody else must not stay in their account. Without a
+    verified address the new account's login is drawn: it is nobody's, and takes no place that a person of this machine
+    or a verified address could want.
 
     Raises:
         UserError: their account is closed, or their address is another account's login.
