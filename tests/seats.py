@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page
 
 from concordant.store.database import Database
 from concordant.store.people import WorkerKind, add_worker
-from concordant.store.talks import current_talk
+from concordant.store.talk_views import current_talk
 from served import Served
 
 ARGUMENTS = [

@@ -19,7 +19,7 @@ from concordant.store.database import Database
 from concordant.store.opt_outs import opt_out, opted_out
 from concordant.store.reply_queue import claim, finish, write_texts
 from concordant.store.sittings import last_sitting
-from concordant.store.talks import current_talk
+from concordant.store.talk_views import current_talk
 from visitors import Visitor, deploy_two, fresh_store, room_with, write_all
 
 DARK = "Then they murdered the gardener."

@@ -20,12 +20,13 @@ from concordant.collect.replies_watch import RepliesWatch, Telling, events
 from concordant.collect.reply_text import Show
 from concordant.comparison import Objective
 from concordant.sampler import Reply
-from concordant.store import talks
+from concordant.store import talk_views, talks
 from concordant.store.database import Database
 from concordant.store.registry import Deployment, Snapshot, SnapshotKind, active_deployments, add_snapshot, deploy
 from concordant.store.reply_queue import ReplyJob, claim, fail, finish, write_texts
 from concordant.store.tables import ReplyRow
-from concordant.store.talks import Draw, PendingComparison
+from concordant.store.talk_views import PendingComparison
+from concordant.store.talks import Draw
 from concordant.store.transcripts import Exchange
 from visitors import Visitor, fresh_store, room_with
 
@@ -208,7 +209,7 @@ def test_a_leak_of_the_order_in_the_store_is_seen(
     """The check itself: pages that show replies in the order in which the store holds them would give models away."""
 
     def in_order_of_the_store(turn: Exchange) -> PendingComparison:
-        a, b = (talks.reply_view(reply) for reply in sorted(turn.replies, key=lambda reply: reply.place))
+        a, b = (talk_views.reply_view(reply) for reply in sorted(turn.replies, key=lambda reply: reply.place))
         return PendingComparison(turn.comparison.id, turn.message.turn, a, b)
 
     monkeypatch.setattr(talks, "_pending", in_order_of_the_store)

@@ -20,7 +20,8 @@ from concordant.store.reply_queue import claim, fail
 from concordant.store.sittings import Outcome, Sitting, last_sitting, sittings
 from concordant.store.sittings import sitting_of as sitting_of_id
 from concordant.store.tables import ChoiceRow, TalkRow
-from concordant.store.talks import current_talk, open_talk
+from concordant.store.talk_views import current_talk
+from concordant.store.talks import open_talk
 from visitors import Visitor, deploy_two, fresh_store, room_with, write_all
 
 

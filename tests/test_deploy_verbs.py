@@ -20,7 +20,7 @@ from concordant.store.database import Database
 from concordant.store.preferences import Filter, preferences
 from concordant.store.registry import SnapshotKind, active_deployments, snapshot, snapshots
 from concordant.store.reply_queue import claim
-from concordant.store.talks import view
+from concordant.store.talk_views import view
 from stories import ask, draw, person, play
 from toy_model import ToyModels
 

@@ -19,7 +19,8 @@ from concordant.store.people import permit_edits
 from concordant.store.preferences import Filter, counts, preferences
 from concordant.store.records import EDITS
 from concordant.store.registry import Snapshot
-from concordant.store.talks import choose, say, view
+from concordant.store.talk_views import view
+from concordant.store.talks import choose, say
 from stories import ask, base_model, draw, person, policy_model, write_replies
 
 

@@ -12,7 +12,7 @@ from concordant.comparison import Objective
 from concordant.errors import UserError
 from concordant.evaluate.elo import board, games_from_preferences
 from concordant.sampler import Reply
-from concordant.store import talks
+from concordant.store import talk_views, talks
 from concordant.store.audit import acts
 from concordant.store.database import Database
 from concordant.store.datasets import freeze, load_dataset
@@ -161,7 +161,7 @@ def test_what_is_being_written_ends_first_and_what_comes_late_is_not_taken(datab
     ask(database, ann, draw(base_model(database)), text=SECRET)
     (job, _) = claim(database, "writer", 2, 60.0)
     erase(database, ann.id, "boss")
-    assert talks.current_talk(database, ann.id) is None
+    assert talk_views.current_talk(database, ann.id) is None
     finish(database, "writer", {job.reply_id: Reply(f"of {SECRET}", True, 3)})
     assert SECRET not in everything(database)
     again, token = participant(database, "prolific", "p")

@@ -26,7 +26,7 @@ from concordant.store.staff_links import Purpose, make_link
 from concordant.store.staff_sessions import Terms, end_sessions
 from concordant.store.staff_tables import StaffSessionRow
 from concordant.store.tables import utc_now
-from concordant.store.talks import current_talk
+from concordant.store.talk_views import current_talk
 from visitors import Visitor, deploy_two, fresh_store, room_with, sign_in_staff, write_all
 
 

@@ -24,7 +24,8 @@ from concordant.store.deployment_tables import FailureRow
 from concordant.store.kill_switch import stop
 from concordant.store.registry import Snapshot, SnapshotKind, add_snapshot, deploy
 from concordant.store.reply_queue import ReplyJob, claim
-from concordant.store.talks import ReplyStatus, retry, view
+from concordant.store.talk_views import ReplyStatus, view
+from concordant.store.talks import retry
 from stories import ask, base_model, draw, person, policy_model
 from visitors import fresh_store
 

@@ -5,7 +5,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from concordant.collect.guard import MOST_BYTES, is_foreign
-from concordant.store.talks import current_talk
+from concordant.store.talk_views import current_talk
 from visitors import Visitor, deploy_two, fresh_store
 
 

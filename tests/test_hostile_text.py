@@ -25,7 +25,8 @@ from concordant.comparison import Objective
 from concordant.programme import Programme
 from concordant.store.database import Database
 from concordant.store.people import WorkerKind, add_worker
-from concordant.store.talks import current_talk, open_talk
+from concordant.store.talk_views import current_talk
+from concordant.store.talks import open_talk
 from hostile import ALL_IN_ONE, ANSI, EVERY, LONG, STEERING
 from visitors import Visitor, deploy_two, fresh_store, room_with, sign_in_staff, write_all
 

@@ -24,7 +24,8 @@ from concordant.store.registry import (
     standing_deployments,
 )
 from concordant.store.reply_queue import ReplyJob, claim, fail, finish, write_texts
-from concordant.store.talks import ReplyStatus, TalkView, choose, retry, say, view
+from concordant.store.talk_views import ReplyStatus, TalkView, view
+from concordant.store.talks import choose, retry, say
 from stories import ask, base_model, best_of, draw, person, policy_model, write_replies
 
 REDRAW = redraw(random.Random(0))

@@ -23,7 +23,7 @@ LAYERS = (
     {"mixture", "live_board", "endpoint_sampler"},
     {"comparison", "sampler", "programme", "hhh_prompt", "board_fit"},
     {"conversation", "bradley_terry", "vote_cells", "runs", "programme_config", "parting", "reply_signs"},
-    {"agreement", "drift"},
+    {"agreement", "drift", "topics"},
     {"train_config", "quantiles"},
     {"config", "sandbox", "sandbox_inside"},
     {"errors"},

@@ -18,7 +18,7 @@ from concordant.comparison import Objective
 from concordant.store.database import Database
 from concordant.store.people import workers
 from concordant.store.preferences import Filter, preferences
-from concordant.store.talks import current_talk, view
+from concordant.store.talk_views import current_talk, view
 from postgres_server import PostgresStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -8,7 +8,8 @@ from concordant.store.database import Database
 from concordant.store.overview import ShownReply, TurnRecord, ended_talks, recent_talks, talk_record, watched_pairs
 from concordant.store.people import WorkerKind
 from concordant.store.reply_queue import claim, write_texts
-from concordant.store.talks import Ending, ReplyStatus, end_talk, view
+from concordant.store.talk_views import ReplyStatus, view
+from concordant.store.talks import Ending, end_talk
 from stories import ask, base_model, draw, person, play, policy_model, write_replies
 
 

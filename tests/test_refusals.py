@@ -14,7 +14,7 @@ from concordant.collect import worker_routes
 from concordant.collect.messages import Messages, english, messages
 from concordant.errors import UserError
 from concordant.store import database as database_module
-from concordant.store import edits, sittings, talks
+from concordant.store import edits, sittings, talk_views, talks
 from concordant.store.database import Database
 from concordant.store.people import permit_edits
 from concordant.store.registry import active_deployments, retire
@@ -136,7 +136,7 @@ def rewrite(visitor: Visitor, comparison: str, text: str = TYPED) -> Any:
 
 def rewritten_as_it_was(visitor: Visitor) -> Any:
     comparison = a_turn(visitor)
-    talk = talks.current_talk(visitor.db, visitor.worker.id)
+    talk = talk_views.current_talk(visitor.db, visitor.worker.id)
     assert talk is not None
     return rewrite(visitor, comparison, talk.conversation.turns[-1].text)
 

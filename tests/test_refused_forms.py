@@ -18,7 +18,8 @@ from concordant.store.database import Database
 from concordant.store.edits import edit
 from concordant.store.people import permit_edits
 from concordant.store.registry import active_deployments
-from concordant.store.talks import Answers, Draw, Elsewhere, Ending, choose, current_talk, end_talk, say, view
+from concordant.store.talk_views import current_talk, view
+from concordant.store.talks import Answers, Draw, Elsewhere, Ending, choose, end_talk, say
 from visitors import Visitor, deploy_two, fresh_store, room_with, write_all
 
 TYPED = "What I wrote took me ten minutes & <b>more</b>."

@@ -17,7 +17,8 @@ from concordant.store.reply_queue import (
     write_text,
     write_texts,
 )
-from concordant.store.talks import ReplyView, choose, open_talk, retry, say, view
+from concordant.store.talk_views import ReplyView, view
+from concordant.store.talks import choose, open_talk, retry, say
 from stories import ask, base_model, draw, person
 
 EXPIRED = -1.0

@@ -30,7 +30,8 @@ from concordant.store.sittings import (
     stints,
 )
 from concordant.store.tables import TalkRow
-from concordant.store.talks import Ending, choose, current_talk, end_talk, say, view
+from concordant.store.talk_views import current_talk, view
+from concordant.store.talks import Ending, choose, end_talk, say
 from stories import base_model, draw, person, write_replies
 
 OFFER = Offer(2, "WHOLE", "PART")

@@ -15,7 +15,7 @@ from concordant.collect.steps import (
 )
 from concordant.comparison import Objective
 from concordant.conversation import Conversation
-from concordant.store.talks import PendingComparison, ReplyStatus, ReplyView, TalkView
+from concordant.store.talk_views import PendingComparison, ReplyStatus, ReplyView, TalkView
 
 
 def pair(a: ReplyStatus, b: ReplyStatus) -> PendingComparison:

@@ -16,17 +16,8 @@ from concordant.store.datasets import freeze, load_dataset
 from concordant.store.preferences import Filter
 from concordant.store.reply_queue import claim, fail, queue_length
 from concordant.store.tables import Base, ChoiceRow, MessageRow, ReplyRow, TalkRow
-from concordant.store.talks import (
-    Ending,
-    choose,
-    current_talk,
-    end_talk,
-    open_talk,
-    retry,
-    say,
-    view,
-    view_of,
-)
+from concordant.store.talk_views import current_talk, view, view_of
+from concordant.store.talks import Ending, choose, end_talk, open_talk, retry, say
 from stories import ask, base_model, draw, person, policy_model, write_replies
 
 THREADS = 8

@@ -6,7 +6,7 @@ from sqlalchemy import insert
 from concordant.conversation import Conversation
 from concordant.store.database import Database
 from concordant.store.tables import ChoiceRow
-from concordant.store.talks import view_of
+from concordant.store.talk_views import view_of
 from concordant.store.transcripts import clicked_side, conversation, exchanges, prompt_of, strength
 from stories import base_model, draw, person, play
 

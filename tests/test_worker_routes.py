@@ -20,7 +20,8 @@ from concordant.store.database import Database
 from concordant.store.people import WorkerKind, add_worker
 from concordant.store.registry import Snapshot, active_deployments, retire
 from concordant.store.reply_queue import claim, fail, write_texts
-from concordant.store.talks import current_talk, open_talk
+from concordant.store.talk_views import current_talk
+from concordant.store.talks import open_talk
 from visitors import Visitor, deploy_two, fresh_store, room_with, write_all
 
 

@@ -15,7 +15,8 @@ from concordant.store.database import Database
 from concordant.store.preferences import Filter, preferences
 from concordant.store.registry import Snapshot, SnapshotKind, snapshot
 from concordant.store.reply_queue import claim, finish
-from concordant.store.talks import Given, choose, open_talk, say, view
+from concordant.store.talk_views import view
+from concordant.store.talks import Given, choose, open_talk, say
 from concordant.store.written import WrittenFile, add_written, not_yet_given, read_written, written_replies
 from stories import base_model, draw, person
 

@@ -15,7 +15,7 @@ from concordant.store.people import Worker, WorkerKind, add_worker
 from concordant.store.reply_queue import claim, fail
 from concordant.store.sittings import Outcome, last_sitting
 from concordant.store.tables import TalkRow
-from concordant.store.talks import current_talk
+from concordant.store.talk_views import current_talk
 from in_process import serving, writing
 from seats import findings
 from visitors import deploy_two, fresh_store, room_with, write_all

@@ -62,7 +62,7 @@ from concordant.collect.staff_routes import sentence, sign_in_page
 from concordant.collect.throttle import Throttle, ThrottleLayer
 from concordant.errors import StoreBusy, UserError
 from concordant.store.ledger import Ledger
-from concordant.store.talks import is_own, view_of
+from concordant.store.talk_views import is_own, view_of
 
 router = APIRouter()
 

@@ -14,7 +14,7 @@ from concordant.collect.reply_text import Show
 from concordant.collect.room import Room
 from concordant.comparison import Objective
 from concordant.store.opt_outs import opted_out
-from concordant.store.talks import PendingComparison, TalkView
+from concordant.store.talk_views import PendingComparison, TalkView
 from concordant.topics import Topics
 
 

@@ -19,7 +19,7 @@ from concordant.collect.steps import Step, next_step
 from concordant.collect.worker_pages import is_deployed
 from concordant.collect.worker_routes import begin, may_begin
 from concordant.comparison import Objective
-from concordant.store import talks
+from concordant.store import talk_views, talks
 from concordant.store.consents import agree, has_agreed
 from concordant.store.opt_outs import opt_out
 from concordant.store.sittings import (
@@ -31,7 +31,8 @@ from concordant.store.sittings import (
     prefer_everyday,
     sitting_of,
 )
-from concordant.store.talks import Ending, TalkView
+from concordant.store.talk_views import TalkView
+from concordant.store.talks import Ending
 from concordant.store.wellbeing import ANSWERS, feel
 
 router = APIRouter()
@@ -57,7 +58,7 @@ def decline(room: RoomHere, worker: GuestHere) -> Response:
     """
     if has_agreed(room.db, worker.id, room.consent):
         return RedirectResponse("/work", 303)
-    sitting, talk = last_sitting(room.db, worker.id), talks.current_talk(room.db, worker.id)
+    sitting, talk = last_sitting(room.db, worker.id), talk_views.current_talk(room.db, worker.id)
     if talk is not None and talk.sitting is None:  # of a store from before there were sittings
         talks.end_talk(room.db, talk.id, Ending())
     if sitting is None or (sitting.ended is not None and sitting.handoff is None and not _said_no(sitting)):
@@ -74,7 +75,7 @@ def _said_no(sitting: Sitting) -> bool:
 @router.post("/work/everyday")
 def everyday(room: RoomHere, worker: WorkerHere, allow: Field = "") -> Response:
     """No red-team work in the rest of this sitting, at once; with ``allow``, some again."""
-    talk = talks.current_talk(room.db, worker.id)
+    talk = talk_views.current_talk(room.db, worker.id)
     if talk is None and not may_begin(room, worker):
         return RedirectResponse("/work", 303)
     sitting = None if talk is None else talk.sitting  # never another one, should this one have ended meanwhile
@@ -101,7 +102,7 @@ def stop(room: RoomHere, worker: GuestHere) -> Response:
 
     It needs no agreement, so that a consent text that was changed meanwhile keeps nobody.
     """
-    talk = talks.current_talk(room.db, worker.id)
+    talk = talk_views.current_talk(room.db, worker.id)
     sitting = last_sitting(room.db, worker.id)
     if talk is not None and talk.sitting is None:
         talks.end_talk(room.db, talk.id, Ending())

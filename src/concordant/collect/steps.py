@@ -9,7 +9,7 @@ from concordant.collect.heartbeat import GeneratorState
 from concordant.collect.messages import Messages
 from concordant.comparison import Objective
 from concordant.conversation import Speaker
-from concordant.store.talks import PendingComparison, ReplyStatus, TalkView
+from concordant.store.talk_views import PendingComparison, ReplyStatus, TalkView
 
 LONGEST_MESSAGE = 4000
 """Characters in one message."""

@@ -37,7 +37,7 @@ from concordant.conversation import Speaker, Turn
 from concordant.store.overview import watched_pairs
 from concordant.store.registry import active_deployments
 from concordant.store.sittings import Sitting, last_sitting
-from concordant.store.talks import PendingComparison, TalkView
+from concordant.store.talk_views import PendingComparison, TalkView
 from concordant.topics import Topics
 
 

@@ -27,14 +27,15 @@ from concordant.collect.steps import LONGEST_COMMENT, LONGEST_EDIT, RATINGS, mes
 from concordant.collect.worker_pages import Draft, Shown, is_veiled, is_withheld, talk_page
 from concordant.comparison import Objective
 from concordant.errors import UserError
-from concordant.store import edits, talks
+from concordant.store import edits, talk_views, talks
 from concordant.store.consents import has_agreed
 from concordant.store.overview import ended_talks
 from concordant.store.people import Worker, worker_by_token
 from concordant.store.registry import active_deployments
 from concordant.store.sittings import Outcome, Sitting, Stint, begin_task, last_sitting, open_sitting, stints
 from concordant.store.standing import is_excluded
-from concordant.store.talks import Answers, Ending, TalkView
+from concordant.store.talk_views import TalkView
+from concordant.store.talks import Answers, Ending
 
 router = APIRouter()
 
@@ -108,7 +109,7 @@ def work(
     ``done``: what was just finished, for a word of thanks; ``again``: choose anew; ``edit``: rewrite the reply taken;
     ``show``: what is to be shown although it touches a topic that the worker opted out of.
     """
-    talk, agreed = talks.current_talk(room.db, worker.id), has_agreed(room.db, worker.id, room.consent)
+    talk, agreed = talk_views.current_talk(room.db, worker.id), has_agreed(room.db, worker.id, room.consent)
     if talk is not None and agreed:
         note = {"switched": room.say("leave.switched"), TOPICS: room.say("topics.saved")}.get(done, "")
         return talk_page(room, talk, Shown(again=bool(again), edit=bool(edit), note=note, asked=tuple(show)))
@@ -128,7 +129,7 @@ def work(
 @router.post("/work/start")
 def start(room: RoomHere, worker: WorkerHere, shown: Field = "") -> Response:
     """Begin the next conversation, if it is for what the page said (``shown``); else ask again."""
-    if not may_begin(room, worker) or talks.current_talk(room.db, worker.id) is not None:
+    if not may_begin(room, worker) or talk_views.current_talk(room.db, worker.id) is not None:
         return _onwards()
     if not begin(room, worker, Objective.HARMLESS if shown == Objective.HARMLESS else Objective.HELPFUL):
         sitting = last_sitting(room.db, worker.id)
@@ -150,7 +151,7 @@ def send(room: RoomHere, worker: WorkerHere, said: Annotated[SayForm, Form()]) -
         talks.say(room.db, said.talk, text, said.key[:64] or uuid4().hex, drawn, Answers(said.turn, said.seen))
     except UserError as error:
         shown = Shown(refusal(room.say, error), Draft("say", text), 409)
-        return talk_page(room, talks.view(room.db, said.talk), shown)
+        return talk_page(room, talk_views.view(room.db, said.talk), shown)
     return _onwards()
 
 
@@ -174,7 +175,7 @@ def decide(room: RoomHere, worker: WorkerHere, said: Annotated[ChoiceForm, Form(
         number = int(said.instead) if digits else 0
         talks.choose(room.db, said.comparison, int(said.button), said.key[:64] or uuid4().hex, number)
     except UserError as error:
-        return talk_page(room, talks.view(room.db, talk.id), Shown(refusal(room.say, error), status=409))
+        return talk_page(room, talk_views.view(room.db, talk.id), Shown(refusal(room.say, error), status=409))
     return _onwards()
 
 
@@ -189,7 +190,7 @@ def rewrite(room: RoomHere, worker: WorkerHere, said: Annotated[EditForm, Form()
     try:
         edits.edit(room.db, said.comparison, text, said.key[:64] or uuid4().hex, said.seen)
     except UserError as error:
-        now = talks.view(room.db, talk.id)
+        now = talk_views.view(room.db, talk.id)
         same = now.undoable is not None and now.undoable.pair.id == said.comparison
         return talk_page(room, now, Shown(refusal(room.say, error), Draft("edit", text), 409, edit=same))
     return _onwards()
@@ -198,7 +199,7 @@ def rewrite(room: RoomHere, worker: WorkerHere, said: Annotated[EditForm, Form()
 @router.post("/work/retry")
 def write_again(room: RoomHere, worker: WorkerHere, comparison: Field = "") -> Response:
     """Have a failed reply written again."""
-    if not talks.is_own(room.db, worker.id, comparison):
+    if not talk_views.is_own(room.db, worker.id, comparison):
         raise HTTPException(404)
     talks.retry(room.db, comparison)
     return _onwards()
@@ -222,7 +223,7 @@ def end(room: RoomHere, worker: WorkerHere, said: Annotated[EndForm, Form()]) ->
     try:
         talks.end_talk(room.db, said.talk, Ending(rating, comment, harm, actionability))
     except UserError as error:
-        return talk_page(room, talks.view(room.db, said.talk), Shown(refusal(room.say, error), draft, 409))
+        return talk_page(room, talk_views.view(room.db, said.talk), Shown(refusal(room.say, error), draft, 409))
     return RedirectResponse(f"/work?done={'left' if said.leave else found.objective}", 303)
 
 
@@ -293,12 +294,12 @@ def own_talk(room: Room, worker: Worker, talk_id: str) -> TalkView:
     Raises:
         HTTPException: 404 for none, and the same for another worker's.
     """
-    return _own(worker, lambda: talks.view(room.db, talk_id))
+    return _own(worker, lambda: talk_views.view(room.db, talk_id))
 
 
 def own_talk_of(room: Room, worker: Worker, comparison_id: str) -> TalkView:
     """The talk that a comparison belongs to, if it is this worker's; else 404, as ``own_talk``."""
-    return _own(worker, lambda: talks.view_of(room.db, comparison_id))
+    return _own(worker, lambda: talk_views.view_of(room.db, comparison_id))
 
 
 def _own(worker: Worker, look: Callable[[], TalkView]) -> TalkView:

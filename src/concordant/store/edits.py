@@ -11,7 +11,8 @@ from concordant.errors import Refusal
 from concordant.store.database import Database
 from concordant.store.day_tables import EditRow
 from concordant.store.tables import WorkerRow
-from concordant.store.talks import Elsewhere, locked_talk, talk_id_of, version
+from concordant.store.talk_views import talk_id_of, version
+from concordant.store.talks import Elsewhere, locked_talk
 from concordant.store.transcripts import exchanges
 
 

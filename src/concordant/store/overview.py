@@ -25,7 +25,7 @@ from concordant.store.tables import (
     WorkerRow,
     utc_now,
 )
-from concordant.store.talks import PendingComparison, ReplyStatus, ReplyView
+from concordant.store.talk_views import PendingComparison, ReplyStatus, ReplyView
 from concordant.store.transcripts import Exchange, clicked_side, exchanges, strength
 
 

@@ -23,7 +23,8 @@ from concordant.store.quality_tables import SecondLookRow, SecondOpinionRow
 from concordant.store.review_draws import Rule, draw_ended
 from concordant.store.standing import excluded_now, left_out, text_erased
 from concordant.store.tables import ChoiceRow, ComparisonRow, MessageRow, TalkRow, utc_now
-from concordant.store.talks import BUTTONS, talk_id_of
+from concordant.store.talk_views import talk_id_of
+from concordant.store.talks import BUTTONS
 from concordant.store.transcripts import Exchange, exchanges, prompt_of
 from concordant.topics import Topics
 

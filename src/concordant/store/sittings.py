@@ -5,25 +5,23 @@ worker has one open sitting. How it ended is recorded once and stays; one that n
 by its last sign of life, so that a part of it can be paid all the same. Left out: rates and sums.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cache
 from itertools import islice
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, case, func, literal, select, tuple_
+from sqlalchemy import bindparam, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from concordant.comparison import Objective
 from concordant.errors import Refusal, UserError
 from concordant.store.database import Database
 from concordant.store.day_tables import SittingRow
-from concordant.store.deployment_tables import GivenRow
 from concordant.store.endings import close_open_talk
 from concordant.store.quality_tables import SecondLookRow, SecondOpinionRow
-from concordant.store.tables import ChoiceRow, ComparisonRow, Instant, MessageRow, TalkRow, WorkerRow, new_id, utc_now
+from concordant.store.sitting_counts import Counts, counts, counts_of
+from concordant.store.tables import Instant, TalkRow, WorkerRow, new_id, utc_now
 
 LOOKS_IN_A_STINT = 4
 """The paper's red-team conversations have four turns."""
@@ -246,8 +244,8 @@ def each_sitting(db: Database) -> Iterator[tuple[str, Sitting]]:
     with db.read() as session:
         found = list(session.execute(newest))
         while found:
-            counted = _counts(session, SittingRow.id.in_([row.id for _, row in found]))
-            yield from [(name, _made(row, counted.get(row.id, _Counts()))) for name, row in found]
+            counted = counts(session, SittingRow.id.in_([row.id for _, row in found]))
+            yield from [(name, _made(row, counted.get(row.id, Counts()))) for name, row in found]
             last = found[-1][1]
             here = tuple_(literal(last.created, Instant()), literal(last.id))
             session.expunge_all()
@@ -310,98 +308,11 @@ def _dark_looks(session: Session, worker_id: str, sitting_id: str, since: dateti
     return [Stint(Objective.HARMLESS, part[0][0], part[-1][0], part[-1][1] == sitting_id) for part in parts]
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    done: int = 0
-    left: int = 0
-    messages: int = 0
-    choices: int = 0
-    red_team: int = 0
-    last: datetime | None = None
-    looks: int = 0
-
-
-def _counts(session: Session, which: ColumnElement[bool]) -> dict[str, _Counts]:
-    """Sitting id → what its conversations add up to."""
-    return _counted(session.execute(_adding_up(which)), session.execute(_opinions(which)))
-
-
-def _counts_of(session: Session, sitting_id: str) -> _Counts:
-    """The same of one sitting; every page of a worker asks for it."""
-    given = {"sitting": sitting_id}
-    talks, opinions = _of_one()
-    return _counted(session.execute(talks, given), session.execute(opinions, given)).get(sitting_id, _Counts())
-
-
-@cache
-def _of_one() -> tuple[Select[Any], Select[str | None, int, datetime]]:
-    """Made once: making them takes longer than running them."""
-    which = SittingRow.id == bindparam("sitting", type_=Text())
-    return _adding_up(which), _opinions(which)
-
-
-def _adding_up(which: ColumnElement[bool]) -> Select[Any]:
-    own = GivenRow.talk_id.is_(None) | (MessageRow.turn > 1)  # a first message that was given is not their writing
-    per_talk = (
-        select(
-            TalkRow.sitting_id.label("sitting"),
-            TalkRow.turns,
-            TalkRow.objective,
-            TalkRow.ended,
-            func.count(case((own, MessageRow.id)).distinct()).label("messages"),
-            func.count(ChoiceRow.comparison_id.distinct()).label("choices"),
-            func.max(TalkRow.created).label("began"),
-            func.max(MessageRow.created).label("said"),
-            func.max(ChoiceRow.created).label("chosen"),
-        )
-        .join(SittingRow, SittingRow.id == TalkRow.sitting_id)
-        .outerjoin(MessageRow, MessageRow.talk_id == TalkRow.id)
-        .outerjoin(GivenRow, GivenRow.talk_id == TalkRow.id)
-        .outerjoin(ComparisonRow, ComparisonRow.message_id == MessageRow.id)
-        .outerjoin(ChoiceRow, ChoiceRow.comparison_id == ComparisonRow.id)
-        .where(which)
-        .group_by(TalkRow.id, TalkRow.sitting_id, TalkRow.turns, TalkRow.objective, TalkRow.ended)
-        .subquery()
-    )
-    over = per_talk.c.ended.is_not(None)
-    whole = per_talk.c.choices >= per_talk.c.turns
-    return select(
-        per_talk.c.sitting,
-        func.sum(case((and_(over, whole), 1), else_=0)),
-        func.sum(case((and_(over, ~whole), 1), else_=0)),
-        func.sum(per_talk.c.messages),
-        func.sum(per_talk.c.choices),
-        func.sum(case((per_talk.c.objective == Objective.HARMLESS.value, 1), else_=0)),
-        *(func.max(per_talk.c[name]) for name in ("began", "said", "chosen", "ended")),
-    ).group_by(per_talk.c.sitting)
-
-
-def _opinions(which: ColumnElement[bool]) -> Select[str | None, int, datetime]:
-    """Second opinions by sitting."""
-    return (
-        select(SecondOpinionRow.sitting_id, func.count(), func.max(SecondOpinionRow.created))
-        .join(SittingRow, SittingRow.id == SecondOpinionRow.sitting_id)
-        .where(which)
-        .group_by(SecondOpinionRow.sitting_id)
-    )
-
-
-def _counted(talks: Iterable[Any], opinions: Iterable[Any]) -> dict[str, _Counts]:
-    found = {
-        sitting: _Counts(done, left, int(said), int(choices), red, max(one for one in moments if one is not None))
-        for sitting, done, left, said, choices, red, *moments in talks
-    }
-    for sitting, looks, said in opinions:
-        before = found.get(sitting, _Counts())
-        found[sitting] = replace(before, looks=looks, last=said if before.last is None else max(before.last, said))
-    return found
-
-
 def _sitting(session: Session, row: SittingRow) -> Sitting:
-    return _made(row, _counts_of(session, row.id))
+    return _made(row, counts_of(session, row.id))
 
 
-def _made(row: SittingRow, counts: _Counts) -> Sitting:
+def _made(row: SittingRow, counts: Counts) -> Sitting:
     handoff = None
     if row.panel is not None:
         handoff = Handoff(row.panel, row.panel_study or "", row.panel_session or "")
