@@ -137,7 +137,7 @@ def test_scripted_choices_are_announced_before_the_first_number(whole: tuple[Pag
 def test_with_nothing_at_hand_each_figure_says_what_is_missing(tmp_path: Path) -> None:
     _, words, index = written(Material("Empty", no_board="Nobody has met two models."), tmp_path)
     assert "What is missing" in words and "Preference model" not in words
-    assert words.count("of the paper") == 30
+    assert words.count("of the paper") == 31
     for why in (
         "evaluate pm RUN",
         "evaluate hhh RUN",

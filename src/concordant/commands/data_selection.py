@@ -229,6 +229,14 @@ def _part(name: str) -> Literal["a", "b"]:
     return "a" if name == "a" else "b"
 
 
+def named_file(text: str) -> tuple[str, Path]:
+    """(NAME, FILE) of one word, for ``argparse``."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing; write NAME={text}")
+    return name, Path(path)
+
+
 def at_most(limit: int | None, option: str, rows: "list[Preference]", seed: int) -> "list[Preference]":
     """``limit`` of the rows, drawn with the seed; all where there is no limit."""
     import random

@@ -13,6 +13,7 @@ from concordant.commands.capability_verbs import add_capabilities
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.distill_verbs import add_evaluate as add_distill
 from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures, write_measurement
+from concordant.commands.likelihood_verb import add_likelihood
 from concordant.commands.online_verbs import add_online
 from concordant.commands.ood_verbs import add_ood
 from concordant.commands.outcome import Outcome, Verbs
@@ -68,6 +69,7 @@ def add(verbs: Verbs) -> None:
     frontier.set_defaults(run=evaluate_frontier_)
     add_best_of(evaluate)
     add_online(evaluate)
+    add_likelihood(evaluate)
     add_capabilities(evaluate)
     add_bias(evaluate)
     add_refusals(evaluate)

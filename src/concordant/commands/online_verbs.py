@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from concordant.commands.data_selection import at_most
+from concordant.commands.data_selection import at_most, named_file
 from concordant.commands.device_option import add_device, device_of
 from concordant.commands.figure_files import add_out, outcome_with, refuse_out, write_figures, write_measurement
 from concordant.commands.outcome import Outcome, Verbs
@@ -24,7 +24,7 @@ def add_online(evaluate: Verbs) -> None:
     _add_pm(shift)
     shift.add_argument(
         "--data",
-        type=_named_file,
+        type=named_file,
         nargs="+",
         required=True,
         metavar="NAME=FILE",
@@ -45,7 +45,7 @@ def add_online(evaluate: Verbs) -> None:
     snapshots.add_argument("--objective", choices=("helpful", "harmless"), default="helpful", help="default: helpful")
     snapshots.add_argument(
         "--policy",
-        type=_named_file,
+        type=named_file,
         nargs="+",
         default=[],
         metavar="MODEL=RUN",
@@ -73,13 +73,6 @@ def add_online(evaluate: Verbs) -> None:
 def _add_pm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pm", type=Path, metavar="RUN", help="a preference model's run, or its model folder")
     add_device(parser)
-
-
-def _named_file(text: str) -> tuple[str, Path]:
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise argparse.ArgumentTypeError(f"{text!r} names nothing; write NAME={text}")
-    return name, Path(path)
 
 
 def shift_(args: argparse.Namespace) -> Outcome:

@@ -7,7 +7,7 @@ the new one. A figure that the data cannot support says what is missing.
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from concordant.evaluate.best_of_figures import BEST_OF, best_of_figure
 from concordant.evaluate.bias_figures import BBQ, OCCUPATIONS, REFUSALS, SENTIMENT, bias_figures, refusal_figure
 from concordant.evaluate.board_figures import RED_TEAM_BOARD, board_figure
 from concordant.evaluate.capability_figures import figures_of
-from concordant.evaluate.figures import Figure, Missing
+from concordant.evaluate.figures import Figure, Missing, Question
 from concordant.evaluate.frontiers_figure import frontiers_figure
 from concordant.evaluate.hhh_figures import category_figure, difference_figure
+from concordant.evaluate.likelihood_figure import LIKELIHOOD, likelihood_figure
 from concordant.evaluate.ood_figures import BY_LAYER, BY_OUTLIERS, by_layer_figure, by_outliers_figure
 from concordant.evaluate.pm_figures import by_threshold_figure, by_turn_figure, calibration_figure, learning_figure
 from concordant.evaluate.policy_figures import climb_figure, frontier_figure, parting_figure
@@ -44,6 +45,7 @@ NOT_PLACED = "The policy was not placed among the data; run 'concordant evaluate
 NOT_SCREENED = "Strange requests were not looked for; run 'concordant evaluate ood --out' and give its folder."
 NOT_SHIFTED = "Tranches were not compared; run 'concordant evaluate shift --out' and give its folder."
 NOT_VOTED = "Promises and votes were not compared; run 'concordant evaluate snapshots --out' and give its folder."
+NOT_ASKED = "Policies were not asked which reply is likelier; run 'concordant evaluate likelihood' and give its folder."
 NOT_WRITTEN = "No writer was compared; run 'concordant evaluate writers --out' and give its folder."
 NO_BIAS = "Bias was not measured; run 'concordant evaluate bias' and give its folder."
 NO_REFUSALS = "Refusals were not counted; run 'concordant evaluate refusals' and give its folder."
@@ -75,6 +77,7 @@ class Material:
         capabilities: result of ``evaluate capabilities``.
         bias: result of ``evaluate bias``.
         refusals: result of ``evaluate refusals``.
+        likelihood: result of ``evaluate likelihood``.
         stages: ``{"name", "seconds", "detail"}`` in order.
         lineage: ``{"id", "kind", "parents": [id, …], "what"}``, inputs before outputs.
         worker_kinds: comparisons by who made them: ``{"person": 12, "scripted": 300}``.
@@ -106,6 +109,7 @@ class Material:
     capabilities: Json | None = None
     bias: Json | None = None
     refusals: Json | None = None
+    likelihood: Json | None = None
     stages: Sequence[Json] = ()
     lineage: Sequence[Json] = ()
     worker_kinds: Mapping[str, int] = field(default_factory=dict)
@@ -181,7 +185,7 @@ def draw_sections(material: Material) -> list[tuple[str, list[Figure | Missing]]
                 climb_figure(material.policy_metrics),
                 frontiers_figure(material.updates),
                 Missing(BEST_OF, NOT_SAMPLED) if best_of is None else best_of_figure(**best_of),
-                Missing(TENSION, NOT_PLACED) if material.tension is None else tension_figure(material.tension),
+                _drawn(TENSION, NOT_PLACED, material.tension, tension_figure),
             ],
         ),
         ("Capabilities", figures_of(material.capabilities)),
@@ -189,22 +193,23 @@ def draw_sections(material: Material) -> list[tuple[str, list[Figure | Missing]]
             "Bias and refusals",
             [
                 *([Missing(one, NO_BIAS) for one in BIAS] if material.bias is None else bias_figures(material.bias)),
-                Missing(REFUSALS, NO_REFUSALS) if material.refusals is None else refusal_figure(material.refusals),
+                _drawn(REFUSALS, NO_REFUSALS, material.refusals, refusal_figure),
             ],
         ),
         (
             "Strange requests",
             [
-                Missing(question, NOT_SCREENED) if material.ood is None else figure(material.ood)
+                _drawn(question, NOT_SCREENED, material.ood, figure)
                 for question, figure in ((BY_LAYER, by_layer_figure), (BY_OUTLIERS, by_outliers_figure))
             ],
         ),
         (
             "Online data, and writers",
             [
-                Missing(SHIFT, NOT_SHIFTED) if material.shift is None else shift_figure(material.shift),
-                Missing(SNAPSHOTS, NOT_VOTED) if material.snapshots is None else snapshot_figure(material.snapshots),
-                Missing(WRITERS, NOT_WRITTEN) if material.writers is None else writers_figure(material.writers),
+                _drawn(SHIFT, NOT_SHIFTED, material.shift, shift_figure),
+                _drawn(SNAPSHOTS, NOT_VOTED, material.snapshots, snapshot_figure),
+                _drawn(LIKELIHOOD, NOT_ASKED, material.likelihood, likelihood_figure),
+                _drawn(WRITERS, NOT_WRITTEN, material.writers, writers_figure),
             ],
         ),
         (
@@ -215,6 +220,12 @@ def draw_sections(material: Material) -> list[tuple[str, list[Figure | Missing]]
             ],
         ),
     ]
+
+
+def _drawn(
+    question: Question, why: str, measured: Json | None, figure: Callable[[Json], Figure | Missing]
+) -> Figure | Missing:
+    return Missing(question, why) if measured is None else figure(measured)
 
 
 def _scan_figures(scans: Sequence[Json]) -> list[Figure | Missing]:

@@ -24,6 +24,7 @@ RUN_KINDS = {
     "capabilities": "capabilities",
     "bias": "bias",
     "refusals": "refusals",
+    "likelihood": "likelihood of the better reply",
 }
 """Kinds of runs that a report knows, in words."""
 

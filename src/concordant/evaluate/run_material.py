@@ -71,6 +71,7 @@ def gather(title: str, sources: Sources) -> Material:
         capabilities=_first_result(sources, "capabilities"),
         bias=_first_result(sources, "bias"),
         refusals=_first_result(sources, "refusals"),
+        likelihood=_first_result(sources, "likelihood"),
         stages=[_stage(run) for run in ordered if run.finished and "seconds" in run.result],
         lineage=[_origin(run) for run in ordered],
         worker_kinds={} if pm is None or not pm.finished else dict(pm.result.get("worker_kinds", {})),
