@@ -55,7 +55,7 @@ def test_a_defect_of_ours_is_not_the_workers_fault(store: Database, monkeypatch:
 
     with visitor.client:
         visitor.enter()
-        monkeypatch.setattr("concordant.store.talks.current_talk", broken)
+        monkeypatch.setattr("concordant.store.talk_views.current_talk", broken)
         answer = visitor.client.get("/work")
     assert answer.status_code == 500 and "on our side" in answer.text and "ZeroDivision" not in answer.text
 
@@ -69,7 +69,8 @@ def test_a_banner_stands_on_every_page(store: Database) -> None:
 
 
 def test_streams_run_beside_blocking_routes() -> None:
-    """Only what streams is a coroutine; every other route runs in a thread, because it waits for the store."""
+    """Only what streams, or sends its slow work aside, is a coroutine; every other route runs in a thread, because it
+    waits for the store."""
     import inspect
 
     from concordant.collect import (
@@ -90,4 +91,5 @@ def test_streams_run_beside_blocking_routes() -> None:
     coroutines = {
         getattr(route, "path", "") for route in routes if inspect.iscoroutinefunction(getattr(route, "endpoint", None))
     }
-    assert coroutines == {"/work/stream/{comparison_id}", "/v1/chat/completions"}
+    aside = {"/staff/oidc", "/staff/oidc/back"}
+    assert coroutines == {"/work/stream/{comparison_id}", "/v1/chat/completions", *aside}

@@ -20,7 +20,7 @@ from concordant.collect.replies_watch import RepliesWatch, Telling, events
 from concordant.collect.reply_text import Show
 from concordant.comparison import Objective
 from concordant.sampler import Reply
-from concordant.store import talk_views, talks
+from concordant.store import talk_views
 from concordant.store.database import Database
 from concordant.store.registry import Deployment, Snapshot, SnapshotKind, active_deployments, add_snapshot, deploy
 from concordant.store.reply_queue import ReplyJob, claim, fail, finish, write_texts
@@ -212,7 +212,7 @@ def test_a_leak_of_the_order_in_the_store_is_seen(
         a, b = (talk_views.reply_view(reply) for reply in sorted(turn.replies, key=lambda reply: reply.place))
         return PendingComparison(turn.comparison.id, turn.message.turn, a, b)
 
-    monkeypatch.setattr(talks, "_pending", in_order_of_the_store)
+    monkeypatch.setattr(talk_views, "_pending", in_order_of_the_store)
     with pytest.raises(AssertionError):
         test_exchanging_the_models_changes_no_byte(
             sqlite_template, tmp_path, monkeypatch, Objective.HELPFUL, "together"

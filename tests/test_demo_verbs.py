@@ -156,7 +156,11 @@ def test_a_demo_in_short(asked: list[tuple[Path, str]], capsys: pytest.CaptureFi
 def test_a_demo_serves_until_ctrl_c(
     asked: list[tuple[Path, str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    waits = threading.Event.wait
+
     def interrupt(event: threading.Event, timeout: float | None = None) -> bool:
+        if threading.current_thread() is not threading.main_thread():  # such as a progress bar's
+            return waits(event, timeout)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(threading.Event, "wait", interrupt)

@@ -15,7 +15,7 @@ from readings import NOON, Story, rule, tell
 from stories import base_model, person
 
 
-@pytest.fixture(params=[5000, 1], ids=["at-once", "one-by-one"], autouse=True)
+@pytest.fixture(params=[5000, 1], ids=["at-once", "one-by-one"])
 def most(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """In how many transactions it is drawn changes nothing."""
     monkeypatch.setattr(review_draws, "_MOST_DRAWN", request.param)
@@ -81,6 +81,7 @@ def test_open_empty_and_scripted_conversations_are_not_read(database: Database) 
     assert list(found) == [empty] and found[empty].number is None and not found[empty].drawn
 
 
+@pytest.mark.usefixtures("most")
 def test_a_fast_pace_raises_the_chance(database: Database) -> None:
     base, ann = base_model(database), person(database, "Ann")
     paces = [40.0, 40.0, 40.0, 4.0, 4.0, 4.0]
@@ -94,6 +95,7 @@ def test_a_fast_pace_raises_the_chance(database: Database) -> None:
     assert [row.share for row in found] == [0.25] * 5 + [0.5]
 
 
+@pytest.mark.usefixtures("most")
 def test_the_crews_fastest_tenth_is_fast_too(database: Database) -> None:
     base, ann, bob = base_model(database), person(database, "Ann"), person(database, "Bob")
     for hour in range(20):
