@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from concordant.commands.opened_store import opened
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 from concordant.errors import UserError
 
@@ -26,15 +27,10 @@ def add_agreement(verbs: Verbs) -> None:
 
 def evaluate_agreement_(args: argparse.Namespace) -> Outcome:
     from concordant.agreement import agreement
-    from concordant.programme import Programme
-    from concordant.store.database import Database
     from concordant.store.second_looks import pairs
 
-    database = Database.open(Programme.open(args.dir).store_url)
-    try:
+    with opened(args) as (_, database):
         found = pairs(database)
-    finally:
-        database.close()
     if not found:
         raise UserError("no comparison has a second opinion; set second_opinions under [review], and serve")
     result = agreement(found, args.draw)

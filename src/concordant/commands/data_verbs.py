@@ -1,15 +1,13 @@
 """``concordant data import | export | freeze``: preferences into the store, out of it, and into immutable data sets."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from concordant.commands.opened_store import opened
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 
 if TYPE_CHECKING:
-    from concordant.store.database import Database
     from concordant.store.imports import FileReport
     from concordant.store.preferences import Filter
     from concordant.store.tally import Json
@@ -81,7 +79,7 @@ def import_(args: argparse.Namespace) -> Outcome:
     from concordant.comparison import Objective, Tranche
     from concordant.store.imports import import_files
 
-    with _store(args) as database:
+    with opened(args) as (_, database):
         report = import_files(database, args.files, Objective(args.objective), Tranche(args.tranche))
     lines = [_file_line(file) for file in report.files]
     return Outcome(
@@ -106,7 +104,7 @@ def import_(args: argparse.Namespace) -> Outcome:
 def export_(args: argparse.Namespace) -> Outcome:
     from concordant.store.exports import export
 
-    with _store(args) as database:
+    with opened(args) as (_, database):
         done = export(database, args.out, args.format, _filter(args))
     counts = done.tally.to_json()
     return Outcome(
@@ -116,28 +114,15 @@ def export_(args: argparse.Namespace) -> Outcome:
 
 
 def freeze_(args: argparse.Namespace) -> Outcome:
-    from concordant.programme import Programme
     from concordant.store.datasets import freeze
 
-    with _store(args) as database:
-        frozen = freeze(database, args.name, _filter(args), Programme.open(args.dir).datasets)
+    with opened(args) as (programme, database):
+        frozen = freeze(database, args.name, _filter(args), programme.datasets)
     counts = frozen.counts
     return Outcome(
         f"{frozen.name}: {_summary(counts)}\nsha256 {frozen.digest}\n{frozen.path}",
         {"name": frozen.name, "digest": frozen.digest, "path": str(frozen.path)} | counts,
     )
-
-
-@contextmanager
-def _store(args: argparse.Namespace) -> "Iterator[Database]":
-    from concordant.programme import Programme
-    from concordant.store.database import Database
-
-    database = Database.open(Programme.open(args.dir).store_url)
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 def _filter(args: argparse.Namespace) -> "Filter":

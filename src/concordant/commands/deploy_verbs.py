@@ -4,12 +4,12 @@ A policy, the best of k of one, a model behind an OpenAI-compatible endpoint, or
 """
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from concordant.commands.data_selection import OBJECTIVES
+from concordant.commands.opened_store import opened
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 from concordant.errors import UserError
 
@@ -74,7 +74,7 @@ def add_(args: argparse.Namespace) -> Outcome:
     if args.written is not None and args.best_of is not None:
         raise UserError("--best-of draws several replies, and people wrote one; leave one of the two out")
     said = ""
-    with _opened(args) as (programme, db):
+    with opened(args) as (programme, db):
         if args.endpoint is not None:
             found = _endpoint(db, args)
         elif args.written is not None:
@@ -91,7 +91,7 @@ def list_(args: argparse.Namespace) -> Outcome:
     from concordant.store.deployment_counts import counts_of
     from concordant.store.registry import standing_deployments
 
-    with _opened(args) as (_, db):
+    with opened(args) as (_, db):
         found = standing_deployments(db)
         counts = counts_of(db, found)
     lines, rows = [], []
@@ -108,7 +108,7 @@ def list_(args: argparse.Namespace) -> Outcome:
 def weight_(args: argparse.Namespace) -> Outcome:
     from concordant.store.registry import State, deploy
 
-    with _opened(args) as (_, db):
+    with opened(args) as (_, db):
         found = _chosen(db, args)
         for one in found:
             if one.state is not State.LIVE:
@@ -129,7 +129,7 @@ def stop_(args: argparse.Namespace) -> Outcome:
     from concordant.collect.assignment import redraw
     from concordant.store.kill_switch import stop
 
-    with _opened(args) as (_, db):
+    with opened(args) as (_, db):
         found = _chosen(db, args)
         rescued = [stop(db, one.id, redraw(random.SystemRandom())) for one in found]
     redrawn, failed = sum(one.redrawn for one in rescued), sum(one.failed for one in rescued)
@@ -147,7 +147,7 @@ def retire_(args: argparse.Namespace) -> Outcome:
 
 
 def _each(args: argparse.Namespace, done: str, act: "Callable[[Database, str], None]") -> Outcome:
-    with _opened(args) as (_, db):
+    with opened(args) as (_, db):
         found = _chosen(db, args)
         for one in found:
             act(db, one.id)
@@ -252,19 +252,6 @@ def _try_out(pm: Path) -> None:
     scores = PreferenceModel.load(pm).score(Conversation().human("Hello."), ["Hello! How can I help?", "No."])
     if not all(map(math.isfinite, scores)):
         raise UserError(f"{pm} scores {scores[0]}, which is no number to choose by; train it again")
-
-
-@contextmanager
-def _opened(args: argparse.Namespace) -> "Iterator[tuple[Programme, Database]]":
-    from concordant.programme import Programme
-    from concordant.store.database import Database
-
-    programme = Programme.open(args.dir)
-    database = Database.open(programme.store_url)
-    try:
-        yield programme, database
-    finally:
-        database.close()
 
 
 def _line(deployment: "Deployment") -> str:

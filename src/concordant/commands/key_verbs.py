@@ -1,16 +1,14 @@
 """``concordant key add | list | revoke``: who may use the snapshots at ``/v1/chat/completions``."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from concordant.commands.opened_store import opened
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 
 if TYPE_CHECKING:
     from concordant.store.api_keys import ApiKey
-    from concordant.store.database import Database
 
 
 def add(verbs: Verbs) -> None:
@@ -36,7 +34,7 @@ def add(verbs: Verbs) -> None:
 def add_(args: argparse.Namespace) -> Outcome:
     from concordant.store.api_keys import add_key
 
-    with _opened(args) as db:
+    with opened(args) as (_, db):
         key, secret = add_key(db, args.name, args.days, tuple(args.snapshot))
     return Outcome(
         f"{secret}\nThis is shown once. Send it as 'Authorization: Bearer …'.", {**_json(key), "key": secret}
@@ -46,7 +44,7 @@ def add_(args: argparse.Namespace) -> Outcome:
 def list_(args: argparse.Namespace) -> Outcome:
     from concordant.store.api_keys import keys
 
-    with _opened(args) as db:
+    with opened(args) as (_, db):
         found = keys(db)
     return Outcome(
         "\n".join(map(_line, found)) or "no keys yet; see 'concordant key add'", {"keys": list(map(_json, found))}
@@ -56,21 +54,9 @@ def list_(args: argparse.Namespace) -> Outcome:
 def revoke_(args: argparse.Namespace) -> Outcome:
     from concordant.store.api_keys import revoke_key
 
-    with _opened(args) as db:
+    with opened(args) as (_, db):
         key = revoke_key(db, args.name)
     return Outcome(f"{key.name} is revoked", _json(key))
-
-
-@contextmanager
-def _opened(args: argparse.Namespace) -> "Iterator[Database]":
-    from concordant.programme import Programme
-    from concordant.store.database import Database
-
-    database = Database.open(Programme.open(args.dir).store_url)
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 def _line(key: "ApiKey") -> str:

@@ -1,14 +1,13 @@
 """``concordant message list | read | send | announce | end``: between the staff and the workers (paper §2.1)."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from concordant.commands.opened_store import opened
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 
 if TYPE_CHECKING:
-    from concordant.store.database import Database
+    pass
 
 
 def add(verbs: Verbs) -> None:
@@ -38,7 +37,7 @@ def list_(args: argparse.Namespace) -> Outcome:
     from concordant.store.announcements import announcements
     from concordant.store.letters import threads
 
-    with _store(args) as database:
+    with opened(args) as (_, database):
         found, told = threads(database), announcements(database)
     lines = [f"{one.worker_id}  {one.unread} new of {one.letters}  {one.name}" for one in found]
     lines += [f"announcement {one.id}  {'ended' if one.ended else 'shown'}  {one.text[:60]!r}" for one in told]
@@ -60,7 +59,7 @@ def list_(args: argparse.Namespace) -> Outcome:
 def read_(args: argparse.Namespace) -> Outcome:
     from concordant.store.letters import open_thread
 
-    with _store(args) as database:
+    with opened(args) as (_, database):
         found = open_thread(database, args.worker, by_staff=True)
     lines = [f"{one.at:%Y-%m-%d %H:%M} {one.staff_id or 'worker'}: {_plain(one.text)}" for one in found]
     rows = [{"staff": one.staff_id, "text": one.text, "seen": one.seen, "at": one.at.isoformat()} for one in found]
@@ -72,7 +71,7 @@ def send_(args: argparse.Namespace) -> Outcome:
     from concordant.store.letters import write_letter
     from concordant.store.tables import new_id
 
-    with _store(args) as database:
+    with opened(args) as (_, database):
         write_letter(database, args.worker, args.text, args.key or new_id(), COMMAND_LINE)
     return Outcome(f"sent to {args.worker}", {"worker": args.worker})
 
@@ -82,7 +81,7 @@ def announce_(args: argparse.Namespace) -> Outcome:
     from concordant.store.audit import COMMAND_LINE
     from concordant.store.tables import new_id
 
-    with _store(args) as database:
+    with opened(args) as (_, database):
         announce(database, args.text, args.to, args.key or new_id(), COMMAND_LINE)
     whom = "everyone" if args.to is None else f"{len(set(args.to))} of the workers"
     return Outcome(f"announced to {whom}", {"to": args.to})
@@ -92,7 +91,7 @@ def end_(args: argparse.Namespace) -> Outcome:
     from concordant.store.announcements import end_announcement
     from concordant.store.audit import COMMAND_LINE
 
-    with _store(args) as database:
+    with opened(args) as (_, database):
         end_announcement(database, args.announcement, COMMAND_LINE)
     return Outcome("ended", {"announcement": args.announcement})
 
@@ -100,15 +99,3 @@ def end_(args: argparse.Namespace) -> Outcome:
 def _plain(text: str) -> str:
     """A worker's text for a terminal: what would move its cursor or change its colours is shown, not done."""
     return "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
-
-
-@contextmanager
-def _store(args: argparse.Namespace) -> "Iterator[Database]":
-    from concordant.programme import Programme
-    from concordant.store.database import Database
-
-    database = Database.open(Programme.open(args.dir).store_url)
-    try:
-        yield database
-    finally:
-        database.close()

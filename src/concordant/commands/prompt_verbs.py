@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from concordant.commands.data_selection import OBJECTIVES, add_data, data_file
 from concordant.commands.device_option import add_device, device_of
+from concordant.commands.opened_store import opened
 from concordant.commands.outcome import Outcome, Verbs, add_json
 from concordant.errors import UserError
 
@@ -119,16 +120,11 @@ def _comparisons(args: argparse.Namespace) -> "tuple[list[Preference], Counter[s
     if args.limit is not None or args.split is not None or args.part is not None:
         raise UserError("--limit, --split and --part go with --data; freeze the programme's data and give that file")
     from concordant.comparison import Objective
-    from concordant.programme import Programme
-    from concordant.store.database import Database
     from concordant.store.preferences import Filter, preferences
 
     wanted = Filter(objective=Objective(args.objective) if args.objective else None, keep_weakest=True)
-    database = Database.open(Programme.open(args.dir).store_url)
-    try:
+    with opened(args) as (_, database):
         return [row for _, row in preferences(database, wanted, with_erased=False)], Counter()
-    finally:
-        database.close()
 
 
 def write_(args: argparse.Namespace) -> Outcome:

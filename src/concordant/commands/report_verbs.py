@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from concordant.commands.opened_store import opened
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 
 if TYPE_CHECKING:
@@ -97,20 +98,17 @@ def _with_board(material: "Material", args: argparse.Namespace, in_programme: bo
     from dataclasses import replace
 
     from concordant.evaluate.elo import games_from_preferences
-    from concordant.programme import Programme
-    from concordant.store.database import Database
     from concordant.store.preferences import Filter, counts, preferences
 
-    database = Database.open(Programme.open(args.dir).store_url)
     kinds: dict[str, int] = {}
-    for group in counts(database):
-        kinds[group["worker_kind"]] = kinds.get(group["worker_kind"], 0) + group["n"]
-    material = replace(material, worker_kinds=kinds)
-    for objective in Objective:
-        chosen = preferences(database, Filter(objective=objective, sources="store"))
-        met = games_from_preferences(preference for _, preference in chosen)
-        material = _with_games(material, args.anchor, objective.value, met)
-    database.close()
+    with opened(args) as (_, database):
+        for group in counts(database):
+            kinds[group["worker_kind"]] = kinds.get(group["worker_kind"], 0) + group["n"]
+        material = replace(material, worker_kinds=kinds)
+        for objective in Objective:
+            chosen = preferences(database, Filter(objective=objective, sources="store"))
+            met = games_from_preferences(preference for _, preference in chosen)
+            material = _with_games(material, args.anchor, objective.value, met)
     return material
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from concordant.commands.opened_store import store_of
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 from concordant.errors import UserError
 
@@ -66,7 +67,7 @@ def serve_(args: argparse.Namespace) -> Outcome:
     from concordant.programme import Programme
 
     programme = Programme.open(args.dir)
-    with _store(programme) as db:
+    with store_of(programme) as db:
         if args.only == "replies":
             _write_replies(programme, db, args.scripted_replies, args.supervised)
         else:
@@ -211,7 +212,7 @@ def simulate_(args: argparse.Namespace) -> Outcome:
         pause=args.pause,
         log=args.log,
     )
-    with _store(programme) as db, _progress(left, errand.keep) as on_progress:
+    with store_of(programme) as db, _progress(left, errand.keep) as on_progress:
         report = simulate(db, programme.config.collect, plan, on_progress)
     errand.end()
     return Outcome(
@@ -251,14 +252,3 @@ def _progress(conversations: int, keep: "Callable[[int], None]") -> "Iterator[Ca
 
         keep(conversations)
         yield told
-
-
-@contextmanager
-def _store(programme: "Programme") -> "Iterator[Database]":
-    from concordant.store.database import Database
-
-    database = Database.open(programme.store_url)
-    try:
-        yield database
-    finally:
-        database.close()

@@ -4,10 +4,9 @@ Where somebody is to choose a password, the command prints a link that works onc
 """
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from concordant.commands.opened_store import opened
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def add(verbs: Verbs) -> None:
 def list_(args: argparse.Namespace) -> Outcome:
     from concordant.store.staff import members
 
-    with _store(args) as db:
+    with opened(args) as (_, db):
         found = members(db)
     lines = [f"{one.staff.role.value:10}  {_state(one):14}  {one.login}  {one.staff.name}" for one in found]
     rows = [
@@ -67,7 +66,7 @@ def add_(args: argparse.Namespace) -> Outcome:
     from concordant.store.audit import COMMAND_LINE
     from concordant.store.staff import Role, add_member
 
-    with _store(args) as db:
+    with opened(args) as (_, db):
         added = add_member(db, COMMAND_LINE, args.name or args.login, args.login, Role(args.role))
         return _link(db, args, added, f"{added.login} is a {args.role}")
 
@@ -75,7 +74,7 @@ def add_(args: argparse.Namespace) -> Outcome:
 def reset_(args: argparse.Namespace) -> Outcome:
     from concordant.store.staff import member_by_login
 
-    with _store(args) as db:
+    with opened(args) as (_, db):
         found = member_by_login(db, args.login)
         return _link(db, args, found, f"{found.login} keeps the old password until then")
 
@@ -84,7 +83,7 @@ def deactivate_(args: argparse.Namespace) -> Outcome:
     from concordant.store.audit import COMMAND_LINE
     from concordant.store.staff import member_by_login, set_active
 
-    with _store(args) as db:
+    with opened(args) as (_, db):
         found = member_by_login(db, args.login)
         set_active(db, COMMAND_LINE, found.staff.id, False)
     return Outcome(f"{found.login} is closed and signed out everywhere", {"login": found.login, "active": False})
@@ -109,15 +108,3 @@ def _state(member: "Member") -> str:
     if not member.active:
         return "closed"
     return "password" if member.has_password else "single sign-on" if member.signs_on else "no password"
-
-
-@contextmanager
-def _store(args: argparse.Namespace) -> "Iterator[Database]":
-    from concordant.programme import Programme
-    from concordant.store.database import Database
-
-    database = Database.open(Programme.open(args.dir).store_url)
-    try:
-        yield database
-    finally:
-        database.close()

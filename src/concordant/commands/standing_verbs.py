@@ -4,14 +4,13 @@ Every decision needs a reason and is kept with it; nothing that anybody made is 
 """
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from concordant.commands.opened_store import opened
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 
 if TYPE_CHECKING:
-    from concordant.store.database import Database
+    pass
 
 
 def add_standing(worker: Verbs) -> None:
@@ -37,7 +36,7 @@ def select_(args: argparse.Namespace) -> Outcome:
     from concordant.store.audit import COMMAND_LINE
     from concordant.store.standing import put_on_select, take_off_select
 
-    with _store(args) as database:
+    with opened(args) as (_, database):
         (take_off_select if args.off else put_on_select)(database, COMMAND_LINE, args.worker, args.reason)
     said = "is off the select list" if args.off else "is on the select list"
     return Outcome(f"{args.worker} {said}", {"worker": args.worker, "select": not args.off})
@@ -49,7 +48,7 @@ def exclude_(args: argparse.Namespace) -> Outcome:
     from concordant.store.standing import exclude, moment
 
     since = moment(args.since)
-    with _store(args) as database:
+    with opened(args) as (_, database):
         exclude(database, COMMAND_LINE, args.worker, args.reason, since)
         left_out = excluded_choices(database)
     what = "what they made" if since is None else f"what they made from {since:%Y-%m-%d %H:%M} UTC on"
@@ -69,22 +68,10 @@ def admit_(args: argparse.Namespace) -> Outcome:
     from concordant.store.preferences import excluded_choices
     from concordant.store.standing import admit
 
-    with _store(args) as database:
+    with opened(args) as (_, database):
         admit(database, COMMAND_LINE, args.worker, args.reason)
         left_out = excluded_choices(database)
     return Outcome(
         f"{args.worker} is admitted again; of all excluded workers, {left_out:,} choices are left out",
         {"worker": args.worker, "excluded": False, "left_out": left_out},
     )
-
-
-@contextmanager
-def _store(args: argparse.Namespace) -> "Iterator[Database]":
-    from concordant.programme import Programme
-    from concordant.store.database import Database
-
-    database = Database.open(Programme.open(args.dir).store_url)
-    try:
-        yield database
-    finally:
-        database.close()

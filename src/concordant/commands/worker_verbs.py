@@ -7,11 +7,11 @@ and what staff decide about a worker (``standing_verbs.py``).
 import argparse
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from concordant.commands.opened_store import opened
 from concordant.commands.outcome import Outcome, Verbs, add_json, add_programme
 from concordant.commands.standing_verbs import add_standing
 from concordant.errors import UserError
@@ -66,7 +66,7 @@ def add(verbs: Verbs) -> None:
 def list_(args: argparse.Namespace) -> Outcome:
     from concordant.store.people import workers
 
-    with _opened(args) as (_, database):
+    with opened(args) as (_, database):
         found = workers(database)
     lines = [f"{one.id}  {one.kind.value:9}  {'edits' if one.may_edit else '     '}  {one.name}" for one in found]
     rows = [{"id": one.id, "name": one.name, "kind": one.kind.value, "may_edit": one.may_edit} for one in found]
@@ -77,7 +77,7 @@ def permit_(args: argparse.Namespace) -> Outcome:
     from concordant.store.people import permit_edits
 
     allowed = args.edits == "edits"
-    with _opened(args) as (_, database):
+    with opened(args) as (_, database):
         permit_edits(database, args.worker, allowed)
     said = "may rewrite replies" if allowed else "may not rewrite replies"
     return Outcome(f"{args.worker} {said}", {"worker": args.worker, "may_edit": allowed})
@@ -92,7 +92,7 @@ def link_(args: argparse.Namespace) -> Outcome:
     if (args.name is None) == (args.again is None):
         raise UserError("give the NAME of somebody new, or --again ID for a new link of somebody known")
     worker_id = new_id() if args.again is None else args.again
-    with _opened(args) as (programme, database):
+    with opened(args) as (programme, database):
         if args.again is None:
             token = invite(database, worker_id, args.name, COMMAND_LINE)
         else:
@@ -112,7 +112,7 @@ def pay_(args: argparse.Namespace) -> Outcome:
         raise UserError("--record REFERENCE and --key K go together: the key keeps a payment from being recorded twice")
     if args.worker and args.record is None:
         raise UserError("--worker goes with --record; without it, everybody is shown")
-    with _opened(args) as (programme, database):
+    with opened(args) as (programme, database):
         terms = Terms.of(programme.config.pay)
         if not terms.is_set:
             raise UserError("pay is not kept here; set pay.amount and pay.currency in concordant.toml")
@@ -148,7 +148,7 @@ def erase_(args: argparse.Namespace) -> Outcome:
 
     if args.freeze_again and not args.yes:
         raise UserError("--freeze-again goes with --yes: only what was erased is left out")
-    with _opened(args) as (programme, database):
+    with opened(args) as (programme, database):
         before = written_by(database, args.worker)
         if args.yes:
             erase(database, args.worker, COMMAND_LINE, replies=not args.keep_replies)
@@ -242,16 +242,3 @@ def _account_json(account: "Account", terms: "Terms") -> dict[str, object]:
         "active_seconds": account.seconds,
         "hourly": None if account.rate is None else amount_text(account.rate, terms.currency),
     }
-
-
-@contextmanager
-def _opened(args: argparse.Namespace) -> "Iterator[tuple[Programme, Database]]":
-    from concordant.programme import Programme
-    from concordant.store.database import Database
-
-    programme = Programme.open(args.dir)
-    database = Database.open(programme.store_url)
-    try:
-        yield programme, database
-    finally:
-        database.close()
