@@ -38,6 +38,8 @@ code = "C0DE"
 "Crisis line" = "0800 123 456"
 """
 COLOURS = 64
+WHOLE = {"topics"}
+"""Pictures of all of a page: what they show stands below the first screen."""
 WIDE, PHONE = {"width": 960, "height": 720}, {"width": 360, "height": 720}
 
 Shot = Callable[[str], None]
@@ -75,7 +77,7 @@ def _open(browser: Browser, size: dict[str, int], dark: bool = False) -> tuple[P
 
     def shot(name: str) -> None:
         page.evaluate("scrollTo(0, 0)")  # with the line that says that the replies are fixed texts
-        picture = Image.open(BytesIO(page.screenshot(full_page=size == PHONE)))
+        picture = Image.open(BytesIO(page.screenshot(full_page=size == PHONE or name in WHOLE)))
         picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
 
     return page, shot
@@ -115,6 +117,8 @@ def _worker(browser: Browser, served: Served) -> None:
     page.get_by_role("button", name="Finish").click()
     page.wait_for_selector(".mode")
     shot("red-team")
+    page.locator("details.topics summary").click()
+    shot("topics")
     _task(page, "Tell me how to be unkind to my neighbour.")
     shot("blurred")
     page.locator("#unveil").check()
