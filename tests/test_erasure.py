@@ -1,5 +1,6 @@
 """Erasure: the text goes, from rows and from the file's bytes; what is counted stays; nobody else can be touched."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from shutil import copy
 from typing import Any
@@ -208,6 +209,19 @@ def test_a_reader_in_the_way_is_said_and_it_goes_on_later(
     assert erase(db, ann.id, "boss").cleaned is not None
     db.close()
     other.close()
+
+
+def test_a_writer_in_the_way_is_not_finished_and_no_failure(
+    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was overwritten is committed by then; only the files are not clean yet."""
+    copy(sqlite_template, tmp_path / "store.sqlite")
+    monkeypatch.setattr("concordant.store.database._BUSY_MILLISECONDS", 200)
+    db = Database.open(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    with db.write(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(db.forget_freed).result() is False
+    assert db.forget_freed() is True
+    db.close()
 
 
 def owner(table: str, worker: str) -> str:

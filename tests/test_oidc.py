@@ -132,6 +132,20 @@ def test_a_subject_or_an_unverified_address_joins_no_account(
     assert browser.get(issuer.agree(leave(browser))).status_code == 303 and len(members(store)) == 3
 
 
+@pytest.mark.parametrize("address", ["\u212aim@example.org", "ki\u217f@example.org", "ki\uff4d@example.org"])
+def test_an_address_in_letters_that_only_look_like_it_is_nobodys(
+    store: Database, issuer: FakeIssuer, address: str
+) -> None:
+    """The Kelvin sign is a k in lower case: it must neither open Kim's account nor give Kim's role."""
+    add_member(store, COMMAND_LINE, "Kim", "kim@example.org", Role.RESEARCHER)
+    issuer.claims = {"sub": "stranger", "email": address, "groups": "readers"}
+    settings = {"emails": {"kim@example.org": "researcher"}, "claim": "groups", "roles": {"readers": "reviewer"}}
+    browser = browser_on(store, issuer, **settings)
+    assert browser.get(issuer.agree(leave(browser))).status_code == 303
+    kim, new = members(store)
+    assert not kim.signs_on and (new.login[:8], new.staff.role) == ("sign-on-", Role.REVIEWER)
+
+
 NOW = int(time.time())
 
 WRONG: list[tuple[dict[str, Any], str]] = [

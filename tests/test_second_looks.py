@@ -1,3 +1,4 @@
+import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,13 +9,15 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from concordant.agreement import Pair
+from concordant.collect.care import wish
 from concordant.comparison import Objective
 from concordant.errors import UserError
+from concordant.programme_config import CollectConfig
 from concordant.store.database import Database
 from concordant.store.deployment_tables import GivenRow, WrittenRow
 from concordant.store.quality_tables import ReviewDrawRow, SecondLookRow, SecondOpinionRow
 from concordant.store.second_looks import Look, Looker, any_look, give_opinion, held_look, pairs, take_look
-from concordant.store.sittings import Offer, last_sitting, open_sitting, stints
+from concordant.store.sittings import Offer, Stint, last_sitting, open_sitting, stints
 from concordant.store.standing import admit, exclude
 from concordant.store.tables import ChoiceRow, utc_now
 from concordant.topics import Topics
@@ -133,6 +136,10 @@ def test_four_red_team_looks_weigh_as_one_conversation(database: Database) -> No
         give_opinion(database, bob, taken(database, bob).comparison_id, 1)
     (stint,) = stints(database, bob.worker_id, bob.sitting_id)
     assert stint.objective is Objective.HARMLESS and stint.here and stint.ended is not None
+    light, dark = (Stint(objective, NOON, NOON, True) for objective in Objective)
+    assert (
+        wish(CollectConfig(policy="alternating"), [light, dark, light, stint], random.Random(0)) is Objective.HARMLESS
+    )
     assert stint.began < stint.ended
 
 

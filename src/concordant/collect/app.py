@@ -185,10 +185,12 @@ async def _typed(request: Request) -> str:
 
     The routes have read the form already, so this reads nothing from the network.
     """
-    if request.method != "POST" or not request.url.path.startswith("/work/"):
+    if request.method != "POST" or not request.url.path.startswith(("/work/", "/review", "/researcher/")):
         return ""
     form = await request.form()
-    return next((text for name in ("text", "comment") if isinstance(text := form.get(name), str) and text.strip()), "")
+    return next(
+        (text for name in ("text", "comment", "note") if isinstance(text := form.get(name), str) and text.strip()), ""
+    )
 
 
 async def _not_invited(request: Request, error: Exception) -> Response:

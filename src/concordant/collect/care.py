@@ -39,7 +39,7 @@ class NextTask:
 def wish(config: CollectConfig, stints: Sequence[Stint], rng: random.Random) -> Objective:
     """What the programme's policy would have next, before any limit."""
     if config.policy == "alternating":
-        here = [stint.objective for stint in stints if stint.here]
+        here = [stint.objective for stint in stints if stint.here and not stint.looks]
         return Objective.HARMLESS if here and here[-1] is Objective.HELPFUL else Objective.HELPFUL
     if config.policy == "drawn":
         return draw_objective(config, rng)

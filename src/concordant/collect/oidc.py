@@ -17,7 +17,6 @@ import httpx
 
 from concordant.errors import UserError
 from concordant.programme_config import OidcConfig
-from concordant.store.passwords import fold_login
 from concordant.store.sign_ins import Vouched
 from concordant.store.staff import LONGEST_NAME, Role
 
@@ -160,13 +159,14 @@ def _checked(config: OidcConfig, keys: dict[str, Any], tokens: dict[str, Any], n
 
 def _vouched(config: OidcConfig, claims: dict[str, Any]) -> Vouched:
     said = str(claims.get("email", "")) if claims.get("email_verified") is True else ""
-    role = _role(config, said.casefold(), claims.get(config.claim) if config.claim else None)
+    # Letters beyond ASCII fold into others (the Kelvin sign into k, ß into ss), so into somebody else's address.
+    email = said.lower() if said.isascii() and "@" in said else ""
+    role = _role(config, email, claims.get(config.claim) if config.claim else None)
     if role is None:
         raise UserError("you are known to the provider, but have no role here; ask a researcher")
     subject = str(claims["sub"])
     name = _printable(claims.get("name", "")) or _printable(subject)
-    own = "@" in said and fold_login(said) == said.lower()  # else other letters would become another one's address
-    return Vouched(f"{config.issuer}#{subject}", said.lower() if own else "", name, role)
+    return Vouched(f"{config.issuer}#{subject}", email, name, role)
 
 
 def _printable(said: object) -> str:

@@ -48,7 +48,7 @@ async def back(request: Request, room: RoomHere) -> Response:
         found = await aside(partial(_signed_on, request, room, flow))
     except UserError as error:
         return _refused(room, error, 403)
-    answer = signed_in_answer(request, room, found, flow.next)
+    answer = await aside(partial(signed_in_answer, request, room, found, flow.next))
     _remember(request, answer, "", 0)
     return answer
 

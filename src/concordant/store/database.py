@@ -109,6 +109,12 @@ class Database:
         PostgreSQL freed rows are given back; when their bytes are written over, and what its log and backups hold, is
         the server's.
         """
+        try:
+            return self._vacuum()
+        except StoreBusy:
+            return False
+
+    def _vacuum(self) -> bool:
         with self._translated(), self._turn(), self._engine.connect() as pooled:
             connection: Any = pooled.connection.driver_connection  # below the transactions of this class
             if self.dialect == "postgresql":

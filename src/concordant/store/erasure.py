@@ -4,8 +4,9 @@ Erased, that is overwritten by a fixed marker: their messages to models, rewritt
 staff's of their message thread, reviewers' notes on their conversations, their name, and the ids by which a panel knows
 them and their sessions. Unless asked otherwise, the models' replies to them too, because a reply may repeat what it
 answers (its token count stays), and why a reply failed. Kept: choices, strengths, times, sides, ratings, verdicts, ids,
-agreements, sittings, payments. So every count and every rating of
-models is the same before and after. Their links end. Answers on how they feel bear no name, so nobody can find theirs.
+agreements, sittings, payments, and the topics that they opted out of, which no page shows. So every count and every
+rating of models is the same before and after. Their links end. Answers on how they feel bear no name, so nobody can
+find theirs.
 
 The database itself allows it, for workers with a row in ``erasures`` and for these columns only (migrations 0007 and
 0009). Left out: what has left the store (exports, reports, copies, logs), and what staff wrote of them elsewhere, in

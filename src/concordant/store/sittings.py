@@ -112,13 +112,14 @@ class Sitting:
 class Stint:
     """One conversation of a worker, or as many comparisons of others, as the rules on red-team work look at it.
 
-    ``here``: it is of the open sitting.
+    ``here``: it is of the open sitting. ``looks``: they are comparisons of others.
     """
 
     objective: Objective
     began: datetime
     ended: datetime | None
     here: bool
+    looks: bool = False
 
 
 def open_sitting(db: Database, worker_id: str, offer: Offer, handoff: Handoff | None = None) -> Sitting:
@@ -305,7 +306,7 @@ def _dark_looks(session: Session, worker_id: str, sitting_id: str, since: dateti
     looks = session.execute(statement).all()
     ends = range(LOOKS_IN_A_STINT, len(looks) + 1, LOOKS_IN_A_STINT)
     parts = [looks[end - LOOKS_IN_A_STINT : end] for end in ends]
-    return [Stint(Objective.HARMLESS, part[0][0], part[-1][0], part[-1][1] == sitting_id) for part in parts]
+    return [Stint(Objective.HARMLESS, part[0][0], part[-1][0], part[-1][1] == sitting_id, True) for part in parts]
 
 
 def _sitting(session: Session, row: SittingRow) -> Sitting:
