@@ -90,16 +90,16 @@ def test_who_saw_a_later_turn_is_not_asked_about_an_earlier_one(database: Databa
 def test_both_answers_are_of_the_same_replies_whatever_the_sides(database: Database) -> None:
     """Ann saw reply 0 as B and clicked 7: reply 0, strength 3. The second takes reply 0 too, wherever it stands."""
     base, ann = base_model(database), person(database, "Ann")
-    many = Story(seconds=(5.0,) * 12, buttons=(7,) * 12, swap=True)
+    many = Story(seconds=(5.0,) * 32, buttons=(7,) * 32, swap=True)
     tell(database, ann, base, many)
     bob = looker(database, "Bob")
     sides = set()
-    for _ in range(12):
+    for _ in range(32):
         look = taken(database, bob)
         sides.add(look.a)
         give_opinion(database, bob, look.comparison_id, button_for(look, "reply 0"))
-    assert sides == {"reply 0", "reply 1"}, "sides are drawn anew"
-    assert pairs(database) == [Pair((ann.id, bob.worker_id), "helpful", 2, 2)] * 12
+    assert sides == {"reply 0", "reply 1"}, "sides are drawn anew: all alike is a chance of 2 in 2³²"
+    assert pairs(database) == [Pair((ann.id, bob.worker_id), "helpful", 2, 2)] * 32
 
 
 def test_64_at_once_take_each_one_once(database: Database) -> None:
@@ -136,10 +136,9 @@ def test_four_red_team_looks_weigh_as_one_conversation(database: Database) -> No
         give_opinion(database, bob, taken(database, bob).comparison_id, 1)
     (stint,) = stints(database, bob.worker_id, bob.sitting_id)
     assert stint.objective is Objective.HARMLESS and stint.here and stint.ended is not None
-    light, dark = (Stint(objective, NOON, NOON, True) for objective in Objective)
-    assert (
-        wish(CollectConfig(policy="alternating"), [light, dark, light, stint], random.Random(0)) is Objective.HARMLESS
-    )
+    fair, foul = (Stint(objective, NOON, NOON, True) for objective in Objective)
+    in_turn = CollectConfig(policy="alternating")
+    assert wish(in_turn, [fair, foul, fair, stint], random.Random(0)) is Objective.HARMLESS, "a look is no turn"
     assert stint.began < stint.ended
 
 
